@@ -9,17 +9,17 @@ use ptest::{Canary, Engine, Outcome, Scene, Tool};
 
 use crate::ImageName;
 
-/// How long something may take that is about to happen.
+/// The time that an expected event may take.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The app's command: a web server that ends on a signal, after the requests that it has.
+/// The app's command: a web server that finishes its open requests and ends when it receives a signal.
 const SERVER: &str = r#"["sh", "-c", "trap 'sleep 0.3; exit 0' TERM; httpd -f -p 8080 -h /www & wait"]"#;
 
-/// A project of one test: an image, a scene with its manifest, a port. Everything of it goes when it is dropped.
+/// The project of one test: an image, a scene with its manifest, a port. Dropping it removes all of them.
 pub struct App<'engine> {
     /// The engine.
     pub engine: &'engine Engine,
-    /// Where prun runs, with its oracle.
+    /// The scene in which prun runs, with its oracle.
     pub scene: Scene,
     /// The project's name.
     pub project: String,
@@ -30,11 +30,11 @@ pub struct App<'engine> {
 }
 
 impl<'engine> App<'engine> {
-    /// Makes the image: a web server whose `/healthz` answers, run by a user without rights.
+    /// Makes the app's image: a web server that answers `/healthz` and runs as a user without rights.
     ///
     /// # Panics
     ///
-    /// When the engine cannot make it.
+    /// Panics if the engine cannot make the image.
     #[must_use]
     pub fn new(engine: &'engine Engine, test: &str) -> Self {
         static COUNT: AtomicU16 = AtomicU16::new(0);
@@ -44,7 +44,7 @@ impl<'engine> App<'engine> {
             engine,
             scene: Scene::on(engine),
             project: format!("{test}-{process}-{count}"),
-            // Ports of the engine's own network, so that nothing of this machine is in the way.
+            // The port belongs to the engine's own network, so it cannot clash with ports of this machine.
             port: 20_000 + u16::try_from(process % 2000).expect("less than 2000") * 20 + count % 20,
             image: ImageName::new(engine, test),
         };
@@ -62,24 +62,26 @@ impl<'engine> App<'engine> {
         app
     }
 
-    /// Writes the manifest and trusts it: name, image and port stand above what is given.
+    /// Writes the manifest and trusts it. The name, the image and the port are added before `rest`.
     pub fn manifest(&self, rest: &str) {
         let head = format!("name = \"{}\"\nimage = \"{}\"\n", self.project, self.image.as_str());
         self.scene.write("app.toml", head + &rest.replace("@PORT@", &self.port.to_string()));
-        // Some tests want a broken manifest; its error is reported when it is used.
+        // Some tests need a broken manifest, so a failure is ignored. The error is reported when the manifest is
+        // used.
         self.prun(&["trust"]).run();
     }
 
-    /// Makes a `prun` in the project's folder.
+    /// Makes a tool that runs `prun` in the project's folder.
     pub fn prun(&self, words: &[&str]) -> Tool<'_> {
         self.scene.prun().args(words)
     }
 
-    /// Returns a digest of a variable of the app without showing its value: `prun exec` hashes it inside the instance.
+    /// Returns a digest of a variable of the app. `prun exec` computes the digest inside the instance, so the value
+    /// is not shown.
     ///
     /// # Panics
     ///
-    /// When there is no instance.
+    /// Panics if there is no instance.
     #[track_caller]
     #[must_use]
     pub fn digest_of(&self, variable: &str) -> String {
@@ -89,17 +91,17 @@ impl<'engine> App<'engine> {
         outcome.stdout().trim().to_owned()
     }
 
-    /// Computes the digest that [`App::digest_of`] has for a value.
+    /// Returns the digest that [`App::digest_of`] returns for this value.
     #[must_use]
     pub fn digest(value: &[u8]) -> String {
         ptest::sha256(value).trim_start_matches("sha256:").to_owned()
     }
 
-    /// Takes a generated value into the oracle, so that from now on everything is searched for the value.
+    /// Adds a generated value to the oracle, so that all later checks search for it.
     ///
     /// # Panics
     ///
-    /// When instances get no such variable.
+    /// Panics if instances do not get this variable.
     #[track_caller]
     pub fn register(&self, variable: &str) -> Canary {
         let outcome = self.prun(&["injected", "--reveal", variable]).may_show_values().run();
@@ -107,7 +109,7 @@ impl<'engine> App<'engine> {
         self.scene.oracle().register(variable, outcome.stdout().trim_end().as_bytes())
     }
 
-    /// Requests a path and returns the answer, body and all; empty when nobody answers.
+    /// Requests a path and returns the whole answer, or an empty text if the app does not answer.
     #[must_use]
     pub fn get(&self, path: &str) -> String {
         self.try_get(path).unwrap_or_default()
@@ -122,7 +124,7 @@ impl<'engine> App<'engine> {
         Ok(String::from_utf8_lossy(&answer).into_owned())
     }
 
-    /// The names of the project's containers, running or not.
+    /// Returns the names of the project's containers, running or not.
     #[must_use]
     pub fn containers(&self) -> Vec<String> {
         let filter = format!("label=io.prun.project={}", self.project);
@@ -132,7 +134,8 @@ impl<'engine> App<'engine> {
         names
     }
 
-    /// The names of the project's app containers, without the project's name: `1.1` is generation 1, instance 1.
+    /// Returns the names of the project's app containers without the project's name. For example, `1.1` is instance 1
+    /// of generation 1.
     #[must_use]
     pub fn instances(&self) -> Vec<String> {
         let filter = [format!("label=io.prun.project={}", self.project), "label=io.prun.role=app".to_owned()];
@@ -153,7 +156,7 @@ impl<'engine> App<'engine> {
         names
     }
 
-    /// The names of the project's volumes.
+    /// Returns the names of the project's volumes.
     #[must_use]
     pub fn volumes(&self) -> Vec<String> {
         let filter = format!("label=io.prun.project={}", self.project);
@@ -161,12 +164,12 @@ impl<'engine> App<'engine> {
         String::from_utf8_lossy(&output).lines().map(str::to_owned).collect()
     }
 
-    /// Looks for canaries in all that the engine tells about the project: inspection, differences, logs, an exported
-    /// and a committed instance.
+    /// Searches everything that the engine shows about the project for canaries: inspections, changed files, logs,
+    /// and an exported and a committed instance.
     ///
     /// # Panics
     ///
-    /// When one is there.
+    /// Panics if a canary is found.
     #[track_caller]
     pub fn check_what_the_engine_tells(&self) {
         let oracle = self.scene.oracle();
@@ -189,7 +192,7 @@ impl<'engine> App<'engine> {
         }
     }
 
-    /// Waits for something that is about to happen.
+    /// Waits until a condition is true. Returns false if it does not become true within [`PATIENCE`].
     #[must_use]
     pub fn becomes(&self, condition: impl Fn() -> bool) -> bool {
         let began = Instant::now();
@@ -206,7 +209,7 @@ impl<'engine> App<'engine> {
     ///
     /// # Panics
     ///
-    /// When it does not start.
+    /// Panics if the project does not start.
     #[track_caller]
     pub fn start(&self) -> Outcome {
         let outcome = self.prun(&["start"]).run();
@@ -216,10 +219,10 @@ impl<'engine> App<'engine> {
 }
 
 impl Drop for App<'_> {
-    /// Removes the app's containers by label and with docker itself, so that a prun that fails leaves nothing behind
-    /// either.
+    /// Removes the app's containers by label with docker itself, so that nothing is left even if prun fails.
     fn drop(&mut self) {
-        // One by one: Docker 20.10 locks itself out when containers of one network end at the same time.
+        // The containers are removed one by one, because Docker 20.10 can deadlock when containers of one network end
+        // at the same time.
         for container in self.containers() {
             let _ = self.engine.try_docker(&["rm", "--force", "--volumes", &container]);
         }

@@ -1,4 +1,4 @@
-//! A repository for one test, which an engine fetches by git's own protocol.
+//! A repository for one test, which an engine fetches with git's own protocol.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
@@ -9,7 +9,7 @@ use ptest::Engine;
 
 use crate::relay::own_address;
 
-/// A server of one repository with one branch, as long as the test runs.
+/// A server of one repository with one branch. It runs as long as the test.
 #[derive(Debug)]
 pub struct GitServer {
     folder: tempfile::TempDir,
@@ -17,11 +17,11 @@ pub struct GitServer {
 }
 
 impl GitServer {
-    /// A server with an empty repository, at an address that the engine reaches.
+    /// Starts a server with an empty repository, at an address that the engine reaches.
     ///
     /// # Panics
     ///
-    /// When git is not there, as with all of them.
+    /// Panics if git is not installed.
     #[must_use]
     pub fn start(engine: &Engine) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
@@ -44,11 +44,11 @@ impl GitServer {
         Self { folder, address }
     }
 
-    /// Commits what these files hold now.
+    /// Writes these files and commits them.
     ///
     /// # Panics
     ///
-    /// When the files cannot be written.
+    /// Panics if the files cannot be written or committed.
     pub fn commit(&self, files: &[(&str, &str)]) {
         let tree = self.folder.path().join("shop.git");
         for (name, text) in files {
@@ -58,14 +58,14 @@ impl GitServer {
         run(&tree, &["-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "--quiet", "-m", "files"]);
     }
 
-    /// The context of its branch.
+    /// Returns the build context of the repository's branch.
     #[must_use]
     pub fn context(&self) -> String {
         format!("git://{}/shop.git#main", self.address)
     }
 }
 
-/// Git without the settings of whoever runs the tests.
+/// Makes a git command without the settings of the user who runs the tests.
 fn git(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new("git");
     command.args(arguments).current_dir(folder).env("HOME", folder);

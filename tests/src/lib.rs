@@ -1,7 +1,7 @@
-//! The acceptance suite: rules, flows and command lines, tried on real engines.
+//! The acceptance suite, which tests rules, workflows and command lines on real engines.
 //!
-//! The second of the three locks stands here, because no crate of the product may see both types. A function of the
-//! build takes a user secret:
+//! This page holds the second of the three locks between the two types of secrets, because no crate of the product
+//! may depend on both types. A function of the build accepts a user secret:
 //!
 //! ```
 //! fn serve_to_build(_: psecret::UserSecret) {}
@@ -11,7 +11,8 @@
 //! serve_to_service(pcredential::ServiceCredential::generate());
 //! ```
 //!
-//! and no service credential, in no shape. These two differ from the twin above in the argument's type alone:
+//! It does not accept a service credential in any form. The next two examples differ from the first one only in the
+//! type of the argument:
 //!
 //! ```compile_fail,E0308
 //! fn serve_to_build(_: psecret::UserSecret) {}
@@ -53,7 +54,7 @@ pub use session::Session;
 pub use shop::{Index, example};
 pub use tokens::{TokenRequest, TokenService};
 
-/// Makes one test for each engine flavour out of a function that takes the engine.
+/// Makes one test for each engine flavour from a function that takes an engine.
 #[macro_export]
 macro_rules! on_every_engine {
     ($($name:ident),+ $(,)?) => {$(
@@ -76,7 +77,7 @@ macro_rules! on_every_engine {
     )+};
 }
 
-/// Makes one test for each kind of service out of a function that takes it.
+/// Makes one test for each kind of service from a function that takes a service.
 #[macro_export]
 macro_rules! each_service {
     ($test:ident: $($name:ident => $service:expr),+ $(,)?) => {
@@ -91,7 +92,8 @@ macro_rules! each_service {
     };
 }
 
-/// A name that one test alone uses; the image under it is removed when the test ends, whatever came of it.
+/// An image name that only one test uses. The image of this name is removed when the test ends, even if the test
+/// fails.
 #[derive(Debug)]
 pub struct ImageName<'engine> {
     engine: &'engine Engine,
@@ -99,7 +101,7 @@ pub struct ImageName<'engine> {
 }
 
 impl<'engine> ImageName<'engine> {
-    /// Makes a fresh name that says which test it belongs to.
+    /// Makes a fresh name that contains the name of the test.
     #[must_use]
     pub fn new(engine: &'engine Engine, test: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -107,19 +109,19 @@ impl<'engine> ImageName<'engine> {
         Self { engine, name: format!("pbuild-test/{test}:{}-{count}", std::process::id()) }
     }
 
-    /// The name with its tag.
+    /// Returns the name with its tag.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.name
     }
 
-    /// Whether the engine knows an image by this name.
+    /// Returns true if the engine has an image of this name.
     #[must_use]
     pub fn exists(&self) -> bool {
         self.engine.try_docker(&["image", "inspect", &self.name]).status.success()
     }
 
-    /// Asks for `docker image inspect` of the image, and `docker history` after it.
+    /// Returns the output of `docker image inspect` and of `docker history` for the image.
     #[must_use]
     pub fn told_by_the_engine(&self) -> Vec<u8> {
         let mut told = self.engine.docker(&["image", "inspect", &self.name]);
@@ -141,7 +143,7 @@ impl Drop for ImageName<'_> {
     }
 }
 
-/// Whether something is so within a time, looked at again and again.
+/// Checks a condition repeatedly. Returns true as soon as it holds, or false if it does not hold within the time.
 pub fn becomes(within: Duration, condition: impl Fn() -> bool) -> bool {
     let began = Instant::now();
     while began.elapsed() < within {
@@ -153,40 +155,40 @@ pub fn becomes(within: Duration, condition: impl Fn() -> bool) -> bool {
     condition()
 }
 
-/// Lists the ids of the records of the engine's builder whose description holds the text.
+/// Lists the ids of the records of the engine's builder whose descriptions contain the text.
 #[must_use]
 pub fn records(engine: &Engine, text: &str) -> Vec<String> {
     let listed = engine.buildx(&["du", "--verbose"]);
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     let id = |record: &str| Some(record.lines().find_map(|line| line.strip_prefix("ID:"))?.trim().to_owned());
-    // A description may have several lines.
+    // A description may have several lines, so records are separated by blank lines.
     listed.split("\n\n").filter(|record| record.contains(text)).filter_map(id).collect()
 }
 
 /// Removes one record of the engine's builder.
 ///
 /// # Panics
-/// When the engine does not.
+/// Panics if the engine does not remove it.
 pub fn prune(engine: &Engine, id: &str) {
     let pruned = engine.buildx(&["prune", "--all", "--force", "--filter", &format!("id={id}")]);
     assert!(pruned.status.success(), "{}", String::from_utf8_lossy(&pruned.stderr));
 }
 
-/// Whether a scanner runs in a builder and sees a file in one of its states.
+/// Returns true if a scanner runs in a builder and sees this file in its first state.
 ///
 /// # Panics
 ///
-/// When `/proc` cannot be read.
+/// Panics if `/proc` cannot be read.
 #[must_use]
 pub fn scanner_of(file: &str) -> bool {
     let file = format!("/states/1/{file}");
     Process::all().any(|process| process.command() == b"/plook\0" && process.file(&file).exists())
 }
 
-/// The words of a build when the builder itself could not prove anything.
+/// The words that pbuild prints if the builder itself could not search the result.
 pub const WHOLE: &str = "searching the whole image";
 
-/// Makes a build of the scene's project with one secret, `TOKEN`, and plain progress.
+/// Makes a tool that builds the scene's project with one secret, `TOKEN`, and plain progress.
 pub fn build<'scene>(scene: &'scene Scene, image: &ImageName<'_>, token: &Canary, more: &[&str]) -> Tool<'scene> {
     let tool = scene.pbuild().args(["build", "--progress", "plain", "-t", image.as_str(), "--secret", "id=TOKEN"]);
     tool.args(more).arg(".").env("TOKEN", token.text())

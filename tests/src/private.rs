@@ -1,4 +1,5 @@
-//! A server for one test that builds install from, of every kind, on the engine's own network: `private/server.py`.
+//! A server for one test, from which builds install packages of several kinds. It runs `private/server.py` on the
+//! engine's own network.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -10,10 +11,10 @@ use ptest::{Canary, Engine};
 
 use crate::becomes;
 
-/// The name by which steps reach it.
+/// The host name by which steps reach the server.
 const NAME: &str = "private";
 
-/// A server that is gone when this is dropped.
+/// A server, which is removed when this value is dropped.
 #[derive(Debug)]
 pub struct Private<'engine> {
     engine: &'engine Engine,
@@ -22,10 +23,11 @@ pub struct Private<'engine> {
 }
 
 impl<'engine> Private<'engine> {
-    /// Starts a server that asks for a token: npm, Composer, pip, git and an API at port 8080, and git over ssh.
+    /// Starts a server that requires a token. It serves npm, Composer, pip, git and an API on port 8080, and git over
+    /// ssh.
     ///
     /// # Panics
-    /// When it does not start.
+    /// Panics if the server does not start.
     #[must_use]
     pub fn start(engine: &'engine Engine, token: &Canary) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -50,14 +52,14 @@ impl<'engine> Private<'engine> {
             ["container", "inspect", "--format", "{{ .NetworkSettings.Networks.bridge.IPAddress }}", &container];
         let address = String::from_utf8(engine.docker(&asked)).expect("an address").trim().to_owned();
         let server = Self { engine, container, address };
-        // Not in the container's configuration and not on the engine's disk.
+        // The token is neither in the container's configuration nor on the engine's disk.
         server.put("token", token.value());
         let answers = || server.status("/") == "401";
         assert!(becomes(Duration::from_secs(20), answers), "{:?}", engine.try_docker(&["logs", &server.container]));
         server
     }
 
-    /// Gives it a file of its memory.
+    /// Stores a file in the memory of the server.
     fn put(&self, name: &str, bytes: &[u8]) {
         let store = format!("umask 077; cat > /run/private/{name}");
         let mut child = ptest::program("PBUILD_TEST_DOCKER")
@@ -70,7 +72,7 @@ impl<'engine> Private<'engine> {
         assert!(child.wait().expect("it ends").success(), "{name} is stored");
     }
 
-    /// Lets whoever has the private half of a key in, over ssh.
+    /// Allows access over ssh with the private half of this key.
     pub fn let_in(&self, public: &[u8]) {
         self.put("authorized_keys", public);
     }
@@ -85,16 +87,16 @@ impl<'engine> Private<'engine> {
         String::from_utf8_lossy(&told.stdout).into_owned()
     }
 
-    /// The flag by which steps know it.
+    /// Returns the flag that makes the server known to the steps of a build.
     #[must_use]
     pub fn flag(&self) -> String {
         format!("--add-host={NAME}:{}", self.address)
     }
 
-    /// The server's host and port at the engine's address, which this machine reaches too.
+    /// Returns the server's host and port at the engine's address, which this machine reaches, too.
     ///
     /// # Panics
-    /// When the engine does not say the port.
+    /// Panics if the engine does not report the port.
     #[must_use]
     pub fn host(&self) -> String {
         let told = String::from_utf8(self.engine.docker(&["port", &self.container, "8080/tcp"])).expect("a port");
@@ -102,7 +104,7 @@ impl<'engine> Private<'engine> {
         format!("{}:{}", self.engine.address(), port.trim())
     }
 
-    /// The server's address on the engine's network.
+    /// Returns the server's address on the engine's network.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address

@@ -1,4 +1,5 @@
-//! A registry for one test: Debian's docker-registry in a container, with or without TLS, a password, a token service.
+//! A registry for one test: Debian's docker-registry in a container, with or without TLS, a password, or a token
+//! service.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -12,20 +13,20 @@ use serde_json::Value;
 
 use crate::tokens::{self, TokenService};
 
-/// A registry that is gone when this is dropped.
+/// A registry, which is removed when this value is dropped.
 #[derive(Debug)]
 pub struct Registry<'engine> {
     engine: &'engine Engine,
     container: String,
     folder: tempfile::TempDir,
     host: String,
-    /// The port at its engine.
+    /// The published port on the engine's machine.
     port: String,
     login: Login,
     tls: bool,
 }
 
-/// Whom a registry lets in.
+/// The clients that a registry accepts.
 #[derive(Debug)]
 enum Login {
     Everybody,
@@ -33,33 +34,33 @@ enum Login {
         user: String,
         password: String,
     },
-    /// Clients that have a token of the service.
+    /// Clients with a token of this service.
     Tokens(TokenService),
 }
 
 impl<'engine> Registry<'engine> {
-    /// Starts a registry without TLS and open to all, at an address of this machine.
+    /// Starts a registry without TLS that accepts all clients, at an address of this machine.
     #[must_use]
     pub fn plain(engine: &'engine Engine) -> Self {
         Self::start(engine, folder(), Login::Everybody, false).at_home()
     }
 
-    /// Starts a registry with TLS under an authority of its own, and for one user.
+    /// Starts a registry with TLS, with its own certificate authority, that accepts one user.
     #[must_use]
     pub fn guarded(engine: &'engine Engine, user: &str, password: &str) -> Self {
         let login = Login::Password { user: user.to_owned(), password: password.to_owned() };
         Self::start(engine, folder(), login, true)
     }
 
-    /// Starts a registry without TLS at an address of this machine, for clients with a token of a service that knows
-    /// one user.
+    /// Starts a registry without TLS at an address of this machine. It accepts clients with a token of a service that
+    /// knows one user.
     #[must_use]
     pub fn with_tokens(engine: &'engine Engine, user: &str, password: &str) -> Self {
         Self::with_tokens_of(engine, Ipv4Addr::LOCALHOST.into(), user, password).at_home()
     }
 
-    /// Starts a registry as [`Self::with_tokens`] does, at its engine's address, with a service that the engine
-    /// reaches.
+    /// Starts a registry like [`Self::with_tokens`], but at its engine's address, with a token service that the
+    /// engine reaches.
     #[must_use]
     pub fn with_tokens_inside(engine: &'engine Engine, user: &str, password: &str) -> Self {
         Self::with_tokens_of(engine, crate::relay::own_address(engine), user, password)
@@ -71,7 +72,7 @@ impl<'engine> Registry<'engine> {
         Self::start(engine, folder, Login::Tokens(tokens), false)
     }
 
-    /// Gives the registry an address of this machine.
+    /// Forwards the registry to an address of this machine.
     #[must_use]
     pub fn at_home(mut self) -> Self {
         self.host = forward(&self.host);
@@ -89,11 +90,11 @@ impl<'engine> Registry<'engine> {
         self
     }
 
-    /// The service that gives tokens for the registry.
+    /// Returns the token service of the registry.
     ///
     /// # Panics
     ///
-    /// When the registry was not made [`with_tokens`](Self::with_tokens).
+    /// Panics if the registry has no token service.
     #[must_use]
     pub fn tokens(&self) -> &TokenService {
         match &self.login {
@@ -102,13 +103,13 @@ impl<'engine> Registry<'engine> {
         }
     }
 
-    /// Starts a registry without TLS and open to all, at its engine's address.
+    /// Starts a registry without TLS that accepts all clients, at its engine's address.
     #[must_use]
     pub fn plain_inside(engine: &'engine Engine) -> Self {
         Self::start(engine, folder(), Login::Everybody, false)
     }
 
-    /// Starts a registry without TLS and open to all, with so little room that no image fits.
+    /// Starts a registry without TLS that accepts all clients, and whose disk is too small for any image.
     #[must_use]
     pub fn full(engine: &'engine Engine) -> Self {
         Self::start_with(engine, folder(), Login::Everybody, false, &["--tmpfs", "/var/lib/registry:size=64k"])
@@ -177,25 +178,25 @@ impl<'engine> Registry<'engine> {
         panic!("the registry does not answer");
     }
 
-    /// Host and port, as references name it.
+    /// Returns the host and port of the registry, as in image references.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// Host and port by which its own engine reaches it: a registry of its own machine, whose certificate counts for
-    /// nothing.
+    /// Returns the host and port by which the registry's own engine reaches it. Docker does not check the certificate
+    /// of a registry on its own machine.
     #[must_use]
     pub fn inside(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// Returns everything that the registry says it has: its repositories with their tags; one without a tag
-    /// has `-`.
+    /// Lists everything in the registry: its repositories with their tags. A repository without tags is listed with
+    /// `-`.
     ///
     /// # Panics
     ///
-    /// When it answers with something else than a list.
+    /// Panics if the answer is not a list.
     #[must_use]
     pub fn catalogue(&self) -> Vec<String> {
         let names = |document: Option<Vec<u8>>, key: &str| -> Vec<String> {
@@ -204,7 +205,7 @@ impl<'engine> Registry<'engine> {
             names.map(str::to_owned).collect()
         };
         let tags = |name: String| {
-            // A repository without a tag has no list of them.
+            // The registry returns no list of tags for a repository without tags.
             let tags = names(self.curl(&[&format!("/v2/{name}/tags/list")], &[]), "tags");
             let tags = if tags.is_empty() { vec!["-".to_owned()] } else { tags };
             tags.into_iter().map(move |tag| format!("{name}:{tag}"))
@@ -213,13 +214,13 @@ impl<'engine> Registry<'engine> {
         names(Some(repositories), "repositories").into_iter().flat_map(tags).collect()
     }
 
-    /// Returns all files in which the registry keeps what it was sent.
+    /// Returns a tar of all files of the registry.
     #[must_use]
     pub fn files(&self) -> Vec<u8> {
         self.engine.docker(&["cp", &format!("{}:/var/lib/registry", self.container), "-"])
     }
 
-    /// Returns the digest of the image under a name; `None` when the registry has none there.
+    /// Returns the digest of the image under a name and tag, or `None` if the registry has no such image.
     #[must_use]
     pub fn digest(&self, name: &str, tag: &str) -> Option<String> {
         let kinds = "Accept: application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
@@ -229,13 +230,13 @@ impl<'engine> Registry<'engine> {
         self.curl(&["-H", kinds, &path], &[]).map(|manifest| ptest::sha256(&manifest))
     }
 
-    /// The file of the authority that signed its certificate.
+    /// Returns the file of the authority that signed the registry's certificate.
     #[must_use]
     pub fn authority(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }
 
-    /// Puts an OCI archive there, as a push does.
+    /// Pushes an OCI archive to the registry.
     pub fn push(&self, name: &str, tag: &str, archive: &Archive) {
         for blob in archive.names().filter(|name| name.starts_with("blobs/")) {
             let digest = blob.trim_start_matches("blobs/").replacen('/', ":", 1);
@@ -254,7 +255,7 @@ impl<'engine> Registry<'engine> {
         self.put_manifests(name, archive, &index, Some(tag));
     }
 
-    /// Pushes the manifests that a document lists, the innermost first.
+    /// Pushes the manifests that a document lists. Inner manifests are pushed first.
     fn put_manifests(&self, name: &str, archive: &Archive, document: &Value, tag: Option<&str>) {
         for descriptor in document["manifests"].as_array().into_iter().flatten() {
             let digest = descriptor["digest"].as_str().expect("a digest");
@@ -268,7 +269,7 @@ impl<'engine> Registry<'engine> {
         }
     }
 
-    /// Runs curl; credentials go through its configuration, the last argument is a path.
+    /// Runs curl. Credentials are passed in its configuration file; the last argument is a path of the registry.
     fn curl(&self, arguments: &[&str], input: &[u8]) -> Option<Vec<u8>> {
         let (path, options) = arguments.split_last().expect("a path");
         let scheme = if self.tls { "https" } else { "http" };
@@ -277,7 +278,7 @@ impl<'engine> Registry<'engine> {
             Login::Everybody => String::new(),
             Login::Password { user, password } => format!("user = \"{user}:{password}\"\n"),
             Login::Tokens(tokens) => {
-                // The repository is all of the path before the protocol's own words.
+                // The repository is the part of the path before the words of the protocol.
                 let name = path.trim_start_matches("/v2/");
                 let end = ["/blobs/", "/manifests/"].iter().filter_map(|word| name.find(word)).min().unwrap_or(0);
                 let scopes = [format!("repository:{}:pull,push", &name[..end])];
@@ -297,7 +298,7 @@ impl<'engine> Registry<'engine> {
             .stdout(Stdio::piped())
             .spawn()
             .expect("curl is installed");
-        // A server that refuses early closes the pipe.
+        // A server that refuses early closes the pipe, so errors are ignored.
         let _ = child.stdin.take().expect("a pipe").write_all(input);
         let output = child.wait_with_output().expect("curl ends");
         output.status.success().then_some(output.stdout)
@@ -314,7 +315,7 @@ fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
-/// Writes into the archive the name that containerd's store gives an image when it loads it.
+/// Adds to the archive the name under which containerd's image store loads it.
 #[must_use]
 pub fn named(mut archive: Archive, name: &str) -> Archive {
     let mut index: Value = serde_json::from_slice(archive.get("index.json").expect("an index")).expect("JSON");
@@ -323,7 +324,7 @@ pub fn named(mut archive: Archive, name: &str) -> Archive {
     archive
 }
 
-/// Makes an authority, and a certificate for an address by it.
+/// Makes a certificate authority, and a certificate for an address that it signs.
 fn certificates(folder: &Path, address: &str) {
     let extensions = format!("subjectAltName=IP:{address}\n");
     fs::write(folder.join("extensions"), extensions).expect("a file of the test");
@@ -337,7 +338,7 @@ fn certificates(folder: &Path, address: &str) {
     }
 }
 
-/// Hands connections to a port of this machine on to another address, as long as the test runs.
+/// Forwards connections from a port of this machine to another address, as long as the test runs.
 fn forward(target: &str) -> String {
     forward_at("127.0.0.1:0", target)
 }

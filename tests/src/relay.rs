@@ -1,7 +1,7 @@
-//! A BuildKit by itself for tests: that of an engine, at an address of its own; and an engine behind TLS.
+//! Relays for tests: an engine's BuildKit at an address of its own, and an engine with TLS.
 //!
-//! Each connection is handed on to the engine's `POST /grpc`; what is spoken after that is a real BuildKit's, and the
-//! engine's other doors are not there. For an engine it is handed on as it is.
+//! A relay of BuildKit passes each connection on to the engine's `POST /grpc`, so that the client talks to a real
+//! BuildKit but reaches nothing else of the engine. A relay of an engine passes connections on unchanged.
 
 use std::fs;
 use std::io;
@@ -20,21 +20,21 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
 
-/// The name in the certificate of a relay with TLS, which is not the relay's address.
+/// The name in the certificate of a relay with TLS, which differs from the relay's address.
 pub const SERVER: &str = "buildkitd.test";
 
 const UPGRADE: &[u8] = b"POST /grpc HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
 
-/// The place to which a relay hands its connections.
+/// The destination of a relay's connections.
 #[derive(Clone, Copy, Debug)]
 enum Door {
-    /// The engine's BuildKit alone.
+    /// Only the engine's BuildKit.
     BuildKit,
     /// The whole engine.
     Engine,
 }
 
-/// A relay that ends when it is dropped.
+/// A relay, which ends when it is dropped.
 #[derive(Debug)]
 pub struct BuilderRelay {
     folder: tempfile::TempDir,
@@ -43,11 +43,11 @@ pub struct BuilderRelay {
 }
 
 impl BuilderRelay {
-    /// Starts a relay on a socket.
+    /// Starts a relay of BuildKit on a socket.
     ///
     /// # Panics
     ///
-    /// When it cannot listen, as with all of them.
+    /// Panics if the relay cannot listen.
     #[must_use]
     pub fn unix(engine: &Engine) -> Self {
         let (folder, runtime, socket) = parts(engine);
@@ -65,11 +65,11 @@ impl BuilderRelay {
         Self { folder, address, _runtime: runtime }
     }
 
-    /// Starts a relay on a port that the engine's containers reach, without TLS.
+    /// Starts a relay of BuildKit, without TLS, on a port that the engine's containers reach.
     ///
     /// # Panics
     ///
-    /// As [`Self::unix`].
+    /// Panics if the relay cannot listen.
     #[must_use]
     pub fn tcp(engine: &Engine) -> Self {
         let host = own_address(engine);
@@ -78,7 +78,7 @@ impl BuilderRelay {
         let address = format!("tcp://{}", listener.local_addr().expect("an address"));
         runtime.spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                // As BuildKit does: small frames do not wait for acknowledgements.
+                // BuildKit sets this, too, so that small frames do not wait for acknowledgements.
                 client.set_nodelay(true).expect("a connection");
                 tokio::spawn(relay(client, socket.clone(), Door::BuildKit));
             }
@@ -86,21 +86,22 @@ impl BuilderRelay {
         Self { folder, address, _runtime: runtime }
     }
 
-    /// Starts a relay on a port of this machine, with TLS and only for clients that the authority vouches for.
+    /// Starts a relay of BuildKit on a port of this machine. It has TLS, and accepts only clients with a certificate
+    /// of its authority.
     ///
     /// # Panics
     ///
-    /// As [`Self::unix`].
+    /// Panics if the relay cannot listen.
     #[must_use]
     pub fn tls(engine: &Engine) -> Self {
         Self::with_tls(engine, Door::BuildKit, &format!("DNS:{SERVER}"))
     }
 
-    /// Starts a relay with TLS for the engine itself, under the address that it has.
+    /// Starts a relay of the whole engine with TLS. Its certificate is for the relay's address.
     ///
     /// # Panics
     ///
-    /// As [`Self::unix`].
+    /// Panics if the relay cannot listen.
     #[must_use]
     pub fn engine_tls(engine: &Engine) -> Self {
         Self::with_tls(engine, Door::Engine, "IP:127.0.0.1")
@@ -126,21 +127,21 @@ impl BuilderRelay {
         Self { folder, address, _runtime: runtime }
     }
 
-    /// Where it listens.
+    /// Returns the address at which the relay listens.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Returns a file of TLS: `ca.pem`, `client.pem`, `client.key`, or `stranger.pem` and `stranger.key`, for which
-    /// nobody vouches.
+    /// Returns a file for TLS: `ca.pem`, `client.pem`, `client.key`, or `stranger.pem` and `stranger.key`, which the
+    /// authority did not sign.
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 }
 
-/// Finds the address of this machine on the way to the engine.
+/// Returns the address of this machine that the engine reaches.
 pub(crate) fn own_address(engine: &Engine) -> IpAddr {
     let probe = UdpSocket::bind("0.0.0.0:0").expect("a port");
     probe.connect((engine.address(), 9)).expect("a way to the engine");

@@ -1,20 +1,20 @@
-//! The kinds of services that `prun` knows, as tests use them: which image, which variables, how a stranger logs in.
+//! The kinds of services for tests of `prun`: their images, their variables, and logins without prun.
 
 use std::io::Write as _;
 use std::process::{Output, Stdio};
 
 use crate::{App, ImageName};
 
-/// One kind of service, in an image with the contract of the official one.
+/// A kind of service, with an image that behaves like the official one.
 #[derive(Clone, Copy, Debug)]
 pub struct Service {
-    /// The kind in `app.toml`.
+    /// The name of the kind in `app.toml`.
     pub kind: &'static str,
-    /// The image, which `scripts/images` makes from packages.
+    /// The name of the image, which `scripts/images` makes from packages.
     pub image: &'static str,
-    /// The beginning of the standard variables.
+    /// The prefix of the standard variables.
     pub prefix: &'static str,
-    /// The name in `app.toml`, which is the host's name too.
+    /// The name of the service in `app.toml`, which is also its host name.
     pub name: &'static str,
 }
 
@@ -28,29 +28,29 @@ pub const MARIADB: Service = Service::new("mariadb", "pbuild/mariadb:10", "DB", 
 pub const REDIS: Service = Service::new("redis", "pbuild/redis:7", "REDIS", "cache");
 /// Valkey.
 pub const VALKEY: Service = Service::new("valkey", "pbuild/valkey:8", "REDIS", "cache");
-/// A stand-in for MongoDB: no package has the server itself, so its protocol and its shell are what is tried.
+/// A stand-in for MongoDB. No package contains the server itself, so the tests only use its protocol and its shell.
 pub const MONGODB: Service = Service::new("mongodb", "pbuild/mongodb:8", "MONGO", "mongo");
 
-/// A name, a database and a password.
+/// The login of an app: a user name, a database and a password.
 #[derive(Clone)]
 pub struct Login {
-    /// The name.
+    /// The user name.
     pub user: String,
-    /// The database; empty where there is none.
+    /// The database, or an empty text if the service has none.
     pub database: String,
     /// The password.
     pub password: String,
 }
 
 impl Login {
-    /// Makes the same login with another password.
+    /// Returns the same login with another password.
     #[must_use]
     pub fn with(&self, password: &str) -> Self {
         Self { password: password.to_owned(), ..self.clone() }
     }
 }
 
-/// Logs in again and again until it is told to end, and finishes the attempt that is under way. The pause between two
+/// A script that logs in repeatedly. When it is asked to end, it finishes the current attempt. The pause between two
 /// attempts leaves the machine to the test.
 const BUSY: &str = r#"ended=
 trap 'ended=1' TERM
@@ -59,7 +59,7 @@ while [ -z "$ended" ]; do
     sleep 0.05
 done
 "#;
-/// The attempts of [`BUSY`] for MongoDB, by its Python client: its shell takes a second to start.
+/// The script [`BUSY`] for MongoDB. It uses the Python client, because MongoDB's shell takes a second to start.
 const BUSY_MONGO: &str = r#"import os, signal, time, pymongo
 ended = []
 signal.signal(signal.SIGTERM, lambda *_: ended.append(1))
@@ -86,13 +86,13 @@ impl Service {
         Self { kind, image, prefix, name }
     }
 
-    /// The service's table of `app.toml`.
+    /// Returns the service's table for `app.toml`.
     #[must_use]
     pub fn table(&self) -> String {
         format!("[services.{}]\nkind = \"{}\"\nimage = \"{}\"\n", self.name, self.kind, self.image)
     }
 
-    /// Lists the variables that an app gets of the service, in their order, as design and documentation list them.
+    /// Returns the variables that an app gets from the service, in the order of the documentation.
     #[must_use]
     pub fn variables(&self) -> Vec<String> {
         let (parts, connection, url): (&[&str], &[&str], _) = match self.prefix {
@@ -104,19 +104,19 @@ impl Service {
         prefixed.chain([url.to_owned()]).collect()
     }
 
-    /// The variable with the password.
+    /// Returns the name of the variable that holds the password.
     #[must_use]
     pub fn password(&self) -> String {
         format!("{}_PASSWORD", self.prefix)
     }
 
-    /// The variable with the URL.
+    /// Returns the name of the variable that holds the URL.
     #[must_use]
     pub fn url(&self) -> String {
         if self.prefix == "DB" { "DATABASE_URL".to_owned() } else { format!("{}_URL", self.prefix) }
     }
 
-    /// Asks what an app logs in with now.
+    /// Asks prun for the login that an app has now.
     #[must_use]
     pub fn login(&self, app: &App<'_>) -> Login {
         let value = |part: &str| {
@@ -130,7 +130,7 @@ impl Service {
         Login { user, database, password: value("PASSWORD") }
     }
 
-    /// Makes an image like the service's own whose server writes every statement into its log.
+    /// Makes a variant of the service's image whose server writes every statement into its log.
     #[must_use]
     pub fn talkative<'engine>(&self, app: &App<'engine>) -> ImageName<'engine> {
         let command = match self.kind {
@@ -142,8 +142,8 @@ impl Service {
         self.derived(app, "talkative", &[command], None)
     }
 
-    /// Makes an image with the service's own client that logs in again and again, each time anew, and writes down how
-    /// that went: one line an attempt, in a file of `/attempts` for each instance.
+    /// Makes an image with the service's own client, which logs in repeatedly with a new connection for each attempt.
+    /// It writes one line for each attempt, into a file of `/attempts` for each instance.
     #[must_use]
     pub fn busy_app<'engine>(&self, app: &App<'engine>) -> ImageName<'engine> {
         let script = match self.kind {
@@ -183,7 +183,7 @@ impl Service {
         image
     }
 
-    /// Whether a login opens the service, over the project's network.
+    /// Returns true if a login over the project's network succeeds.
     #[must_use]
     pub fn opens(&self, app: &App<'_>, login: &Login) -> bool {
         let (statement, sign) = match self.prefix {
@@ -194,7 +194,7 @@ impl Service {
         said(&self.ask(app, login, statement)).contains(sign)
     }
 
-    /// Stores a word; whether that worked.
+    /// Stores a word, and returns true if that worked.
     #[must_use]
     pub fn put(&self, app: &App<'_>, login: &Login) -> bool {
         let (statement, sign) = match self.prefix {
@@ -210,7 +210,7 @@ impl Service {
         said(&self.ask(app, login, &statement)).contains(sign)
     }
 
-    /// Reads the word again.
+    /// Reads the stored word, and returns true if it is the right one.
     #[must_use]
     pub fn get(&self, app: &App<'_>, login: &Login) -> bool {
         let statement = match self.prefix {
@@ -261,7 +261,7 @@ impl Service {
             "redis" => (vec!["redis-cli", "-h", host], format!("AUTH {user} {password}\n{statement}\n")),
             "valkey" => (vec!["valkey-cli", "-h", host], format!("AUTH {user} {password}\n{statement}\n")),
             _ => (
-                // The product asks with MongoDB's own shell, which takes a second to start.
+                // The product uses MongoDB's own shell instead, which takes a second to start.
                 vec!["python3", "-"],
                 format!(
                     "import pymongo\nclient = pymongo.MongoClient(host='{host}', directConnection=True, username='{user}', \
@@ -270,8 +270,8 @@ impl Service {
                 ),
             ),
         };
-        // In the server's own container, which has the clients, but over the network: the name is that of its address
-        // there.
+        // The client runs in the server's own container, which has the clients, but connects over the network: the
+        // host name has the same address inside of the container.
         let server = format!("{}-{}", app.project, self.name);
         with_input(app, &[&["exec", "--interactive", server.as_str()][..], &words].concat(), &input)
     }
@@ -281,7 +281,7 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Runs the docker client with something on its standard input, where no process table shows it.
+/// Runs the docker client with a text on its standard input, where no process table shows the text.
 fn with_input(app: &App<'_>, words: &[&str], input: &str) -> Output {
     let line = std::env::var("PBUILD_TEST_DOCKER").expect("PBUILD_TEST_DOCKER: run scripts/test");
     let mut docker = line.split_whitespace();

@@ -1,10 +1,10 @@
-//! Records what somebody typed and saw, one command after the other, as one text that a snapshot holds.
+//! Records the command lines of a user and their output, as one text for a snapshot.
 
 use std::fmt::Write as _;
 
 use ptest::{Outcome, Scene, Tool};
 
-/// A transcript of commands in one scene, with everything masked that differs from run to run.
+/// A transcript of commands in one scene. Everything that differs between runs is masked.
 pub struct Session<'scene> {
     scene: &'scene Scene,
     named: Vec<(String, String)>,
@@ -12,34 +12,35 @@ pub struct Session<'scene> {
 }
 
 impl<'scene> Session<'scene> {
-    /// Makes an empty session.
+    /// Makes an empty transcript.
     #[must_use]
     pub fn new(scene: &'scene Scene) -> Self {
         Self { scene, named: Vec::new(), text: String::new() }
     }
 
-    /// Shows `mask` where `text` stands, which belongs to this run alone.
+    /// Shows `mask` in place of `text`, which differs between runs.
     #[must_use]
     pub fn naming(mut self, text: impl Into<String>, mask: &str) -> Self {
         self.named.push((text.into(), mask.to_owned()));
         self
     }
 
-    /// Types a command line, words between blanks, below a line that says what the command is about.
+    /// Runs a command line, whose words are separated by blanks. The transcript shows `about` above it.
     ///
     /// # Panics
     ///
-    /// When the tool cannot be run, or leaks.
+    /// Panics if the tool cannot be run, or if it leaks a canary.
     #[track_caller]
     pub fn run(&mut self, about: &str, line: &str) -> Outcome {
         self.run_with(about, line, |tool| tool)
     }
 
-    /// Types a command line as [`Self::run`] does, for a tool that gets something more, such as a variable.
+    /// Runs a command line as [`Self::run`] does, after `more` has changed the tool, for example by adding a
+    /// variable.
     ///
     /// # Panics
     ///
-    /// When the tool cannot be run, or leaks.
+    /// Panics if the tool cannot be run, or if it leaks a canary.
     #[track_caller]
     pub fn run_with(&mut self, about: &str, line: &str, more: impl FnOnce(Tool<'scene>) -> Tool<'scene>) -> Outcome {
         let mut words = line.split_whitespace();
@@ -48,7 +49,7 @@ impl<'scene> Session<'scene> {
             Some("prun") => self.scene.prun(),
             other => panic!("{other:?} is none of our tools"),
         };
-        // Nobody's own terminal decides how wide a screen is.
+        // The width of screens must not depend on the terminal of the user who runs the tests.
         let outcome = more(tool.args(words).env("COLUMNS", "100")).run();
         let named: Vec<(&str, &str)> = self.named.iter().map(|(text, mask)| (text.as_str(), mask.as_str())).collect();
         let line = named.iter().fold(line.to_owned(), |line, (text, mask)| line.replace(text, mask));
@@ -56,7 +57,7 @@ impl<'scene> Session<'scene> {
         outcome
     }
 
-    /// The transcript.
+    /// Returns the transcript.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text

@@ -1,4 +1,4 @@
-//! `examples/shop`, which the README shows, and the private package index that its build needs.
+//! The example `examples/shop`, which the README shows, and the private package index that its build needs.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +11,7 @@ pub fn example() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the root").join("examples/shop")
 }
 
-/// The example's index, as long as its name is in scope.
+/// The example's package index, which is removed when this value is dropped.
 #[derive(Debug)]
 pub struct Index<'a> {
     engine: &'a Engine,
@@ -20,11 +20,11 @@ pub struct Index<'a> {
 }
 
 impl<'a> Index<'a> {
-    /// Starts it in a container of this name; it answers whoever has the token.
+    /// Starts the index in a container of this name. It answers requests with the token.
     ///
     /// # Panics
     ///
-    /// If it does not start.
+    /// Panics if the index does not start.
     #[must_use]
     pub fn start(engine: &'a Engine, container: &str, token: &Canary) -> Self {
         let started = Command::new(example().join("index/start"))
@@ -37,7 +37,7 @@ impl<'a> Index<'a> {
         Self { engine, container: container.to_owned(), address }
     }
 
-    /// Where it answers to containers of the engine.
+    /// Returns the address at which containers of the engine reach the index.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address

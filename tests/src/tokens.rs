@@ -1,5 +1,5 @@
-//! A token service as registries name one in their challenge: whoever has the password gets a signed token for what was
-//! asked for, and nobody else gets any (distribution, "Token Authentication Specification").
+//! A token service, which registries name in their challenges. A client with the password gets a signed token for the
+//! requested scopes, and other clients get none (distribution, "Token Authentication Specification").
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -13,23 +13,23 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-/// The signer's name, as the registry knows it.
+/// The name of the signer, as the registry is configured.
 pub(crate) const ISSUER: &str = "pbuild-test-tokens";
-/// For whom tokens are.
+/// The service that the tokens are valid for.
 pub(crate) const SERVICE: &str = "pbuild-test-registry";
 
 /// A request that the service answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRequest {
-    /// How the token was asked for: `basic`, `password`, `refresh_token`, or `nobody`.
+    /// The way in which the client requested the token: `basic`, `password`, `refresh_token`, or `nobody`.
     pub way: String,
-    /// The scopes, as they were asked for.
+    /// The requested scopes.
     pub scopes: Vec<String>,
-    /// Whether a token was given.
+    /// True if the client got a token.
     pub granted: bool,
 }
 
-/// The service, on a port as long as the test runs.
+/// The token service, which listens on a port as long as the test runs.
 #[derive(Clone, Debug)]
 pub struct TokenService {
     address: String,
@@ -38,8 +38,9 @@ pub struct TokenService {
 }
 
 impl TokenService {
-    /// Starts it for one user at an address of this machine. The key and its certificate, which the registry must
-    /// trust, are written to the folder as `token.key` and `token.pem`. A refresh token is the password.
+    /// Starts the service for one user, at an address of this machine. Writes its key and certificate into the folder
+    /// as `token.key` and `token.pem`; the registry must trust the certificate. The password is also the refresh
+    /// token.
     #[must_use]
     pub fn start(folder: &Path, host: IpAddr, user: &str, password: &str) -> Self {
         let listener = TcpListener::bind((host, 0)).expect("a port");
@@ -48,20 +49,20 @@ impl TokenService {
         let (own, user, password) = (service.clone(), user.to_owned(), password.to_owned());
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                // A client that goes away early is no concern of the others.
+                // A client that disconnects early must not affect other clients, so errors are ignored.
                 let _ = own.answer(client, &user, &password);
             }
         });
         service
     }
 
-    /// The address that the registry's challenge names.
+    /// Returns the address that the registry's challenge names.
     #[must_use]
     pub fn realm(&self) -> String {
         format!("http://{}/token", self.address)
     }
 
-    /// Every request so far.
+    /// Returns every request so far.
     #[must_use]
     pub fn asked(&self) -> Vec<TokenRequest> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -134,18 +135,18 @@ impl TokenService {
     }
 }
 
-/// Splits the pairs of a query or a form.
+/// Splits a query or a form into pairs of decoded keys and values.
 fn pairs(text: &str) -> Vec<(String, String)> {
     let meant =
         |text: &str| percent_encoding::percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
     text.split('&').filter_map(|pair| pair.split_once('=')).map(|(key, value)| (meant(key), meant(value))).collect()
 }
 
-/// An RSA key and its certificate.
+/// An RSA key with its certificate.
 #[derive(Debug)]
 struct Signer {
     key: PathBuf,
-    /// The certificate, as the header of a token has it.
+    /// The certificate in the form of a token's header.
     certificate: String,
 }
 

@@ -1,4 +1,4 @@
-//! The schema of `app.toml` that editors use says what the tools take, key by key.
+//! The schema of `app.toml`, which editors use, describes exactly the keys that the tools accept.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::Path;
 use ptest::Scene;
 use serde_json::Value;
 
-/// Every table: where its keys stand in the schema, and a manifest that has an unknown key there.
+/// Every table: the path of its keys in the schema, and a manifest with an unknown key in the table.
 const TABLES: [(&str, &str); 9] = [
     ("", "zzzzzzzzzz = 1\nsecrets = {}\n"),
     ("/properties/build", "[build]\nzzzzzzzzzz = 1\n"),

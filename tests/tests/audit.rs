@@ -1,4 +1,5 @@
-//! `pbuild audit` alone, as CI runs it: archives of every kind, the engine's own images, the contract of its report.
+//! `pbuild audit` without a build, as CI runs it: archives of every kind, the engine's own images, and the contract
+//! of its report.
 
 use ptest::{Archive, Compression, Engine, Flavour, Image, Layer, Outcome, Scene};
 
@@ -6,7 +7,7 @@ fn audit(scene: &Scene, token: &str, arguments: &[&str]) -> Outcome {
     scene.pbuild().arg("audit").args(["--secret", "id=TOKEN"]).args(arguments).env("TOKEN", token).run()
 }
 
-/// Makes an image of two layers: one that everybody has, and this one.
+/// Makes an image of two layers: a common base layer, and this one.
 fn image(layer: Layer, compression: Compression) -> Image {
     let base = Layer::new().file("etc/hostname", "host\n");
     Image::new().packed_layer(base, compression, "COPY hostname /etc").packed_layer(layer, compression, "RUN make")
@@ -49,7 +50,7 @@ fn archives_of_every_kind_tell_the_same() {
     }
 }
 
-/// Findings before the cut are kept, and a cut archive is never clean (A1, P3).
+/// Findings before the cut are reported, and a cut archive is never clean (A1, P3).
 #[test]
 fn an_archive_that_ends_early_is_incomplete_or_a_leak_and_never_clean_a1() {
     let scene = Scene::new();
@@ -93,7 +94,7 @@ fn the_json_report_keeps_its_contract() {
     }
 }
 
-/// No empty proof: nothing to search for is a usage error, not a clean image.
+/// An audit without a searchable secret is a usage error and not a clean image, because it would prove nothing.
 #[test]
 fn an_audit_without_a_searchable_secret_exits_2() {
     let scene = Scene::new();
@@ -115,7 +116,7 @@ fn an_audit_without_a_searchable_secret_exits_2() {
     scene.pbuild().arg("audit").run().expect_code(2);
 }
 
-/// The same image through the engine and as a file.
+/// An image has the same findings in the engine and as a file.
 #[test]
 fn an_image_of_the_engine_and_its_archive_tell_the_same() {
     for flavour in Flavour::ALL {
@@ -131,7 +132,7 @@ fn an_image_of_the_engine_and_its_archive_tell_the_same() {
     }
 }
 
-/// A declared secret that is not at hand is said, so that "clean" is not misread.
+/// If the value of a declared secret is not at hand, the audit says so, so that nobody misreads "clean".
 #[test]
 fn a_declared_secret_that_is_not_at_hand_is_told() {
     let scene = Scene::new();
@@ -139,7 +140,7 @@ fn a_declared_secret_that_is_not_at_hand_is_told() {
     scene.write("app.toml", "[secrets]\nTOKEN = {}\nOTHER = {}\n");
     scene.write("image.tar", docker(&image(Layer::new(), Compression::Plain)).tar());
     let audit = || scene.pbuild().args(["audit", "--archive", "image.tar"]).env("TOKEN", token.text()).run();
-    // Not even asked for before the manifest is trusted.
+    // The value is not even read before the manifest is trusted.
     let outcome = audit();
     outcome.expect_stderr("TOKEN is not searched for: app.toml:2 may not get its value before `pbuild trust`");
     scene.trust();
@@ -148,7 +149,8 @@ fn a_declared_secret_that_is_not_at_hand_is_told() {
     assert!(!outcome.stderr().contains("TOKEN is not"), "{}", outcome.stderr());
 }
 
-/// What nobody searched for is not clean, in no report; it is, where a flag says that it may be missing.
+/// A secret that was not searched for makes the result incomplete in every report, unless a flag says that its value
+/// may be missing.
 #[test]
 fn a_declared_secret_without_a_value_makes_the_result_incomplete_in_every_report() {
     let scene = Scene::new();

@@ -1,4 +1,4 @@
-//! A layer that was clean before is not searched again; whatever only claims to be one is.
+//! A layer that was clean before is not searched again. A layer that only claims to be the same one is searched.
 
 use std::fs;
 use std::path::PathBuf;
@@ -49,7 +49,7 @@ fn a_clean_layer_is_left_out_the_second_time_for_the_same_secrets_alone() {
     expect_no_memory(audit(&scene, &other, &["oci:layout"]).expect_code(0));
     let both = scene.pbuild().args(["audit", "oci:layout", "--secret", "id=TOKEN", "--secret", "id=OTHER"]);
     expect_no_memory(both.env("TOKEN", token.text()).env("OTHER", other.text()).run().expect_code(0));
-    // What a known layer deletes is still said.
+    // A known layer is not searched again, but the files that it deletes are still reported.
     let leaking = Image::new()
         .packed_layer(Layer::new().file("srv/conf", token.text()), Compression::Gzip, "RUN make")
         .packed_layer(Layer::new().whiteout("srv/conf"), Compression::Gzip, "RUN rm");
@@ -59,7 +59,7 @@ fn a_clean_layer_is_left_out_the_second_time_for_the_same_secrets_alone() {
     found.expect_code(10).expect_stdout("1 layer known").expect_stdout("deleted in layer 2");
 }
 
-/// A layout that keeps other bytes under a clean layer's digest, and an archive that does, are searched in full.
+/// A layout and an archive that hold other bytes under the digest of a clean layer are searched in full.
 #[test]
 fn a_forged_digest_of_a_clean_layer_is_searched_in_full() {
     let scene = Scene::new();
@@ -80,7 +80,7 @@ fn a_forged_digest_of_a_clean_layer_is_searched_in_full() {
     audit(&scene, &token, &["docker-archive:forged.tar"]).expect_code(10).expect_stdout("/srv/conf");
 }
 
-/// A user who can write to the folder, and has not the key, cannot make a layer known.
+/// A user who can write to the folder of the memory but does not have its key cannot make a layer known.
 #[test]
 fn what_somebody_else_wrote_into_the_memory_counts_for_nothing() {
     let scene = Scene::new();
@@ -95,7 +95,7 @@ fn what_somebody_else_wrote_into_the_memory_counts_for_nothing() {
         expect_no_memory(audit(&scene, &token, &["oci:layout"]).expect_code(0));
     }
     audit(&scene, &token, &["oci:layout"]).expect_code(0).expect_stdout(KNOWN);
-    // A key that others could read is none.
+    // A key that others can read is not used.
     let key = scene.home().join(".local/state/pbuild/layers.key");
     assert_eq!(std::os::unix::fs::MetadataExt::mode(&fs::metadata(&key).expect("the key")) & 0o777, 0o600);
     fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o644)).expect("ours");
@@ -114,7 +114,7 @@ fn a_layer_with_a_finding_is_searched_again() {
     assert_eq!(memory(&scene), Vec::<PathBuf>::new());
 }
 
-/// The engine's own store vouches for its layers.
+/// The engine's own store guarantees its layers, so they need no search the second time.
 #[test]
 fn an_engine_s_layer_is_left_out_the_second_time() {
     for flavour in Flavour::ALL {

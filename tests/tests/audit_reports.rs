@@ -1,4 +1,4 @@
-//! What an audit writes: every format at once, checked by the tools that read it.
+//! The reports of an audit, in all formats at once, checked by the tools that read each format.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ fn audit(scene: &Scene, token: &Canary, arguments: &[&str]) -> Outcome {
     scene.pbuild().args(["audit", "--secret", "id=TOKEN"]).args(arguments).env("TOKEN", token.text()).run()
 }
 
-/// Makes an image with layers of every state, and names that try every format.
+/// Makes an image with layers of every state, and with names that are hard for each format.
 fn image(scene: &Scene, token: &Canary) -> PathBuf {
     let value = token.text();
     let hostile = b"srv/\"quote' <script>alert(1)</script>\n\x1b[31m\xff";
@@ -38,7 +38,7 @@ fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run scripts/test"))
 }
 
-/// Runs a script of the tests with the packages that scripts/test installed.
+/// Runs a Node script of the tests, with the packages that `scripts/test` installed.
 fn node(script: &str, arguments: &[&Path]) -> String {
     let modules = variable("PBUILD_TEST_NODE_MODULES");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("node").join(script);
@@ -47,7 +47,7 @@ fn node(script: &str, arguments: &[&Path]) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-/// The text of the step is masked in the report, and is the Dockerfile's all the same.
+/// The text of the step is masked in the report, but the step's line in the Dockerfile is still found.
 #[test]
 fn a_value_that_stands_in_the_dockerfile_has_its_line() {
     let scene = Scene::new();
@@ -102,7 +102,7 @@ fn every_format_is_written_at_once_and_people_still_read_text() {
         .map(|layer| layer["state"].as_str().expect("a state"))
         .collect();
     assert_eq!(states, ["searched", "leak", "searched"]);
-    // No line of a name begins a line of its own.
+    // A line end within a name does not begin a new line of the report.
     assert!(outcome.stdout().lines().all(|line| !line.contains('\u{1b}')));
     let quiet = audit(&scene, &token, &["docker-archive:image.tar", "--quiet", "--format", "json=b.json"]);
     assert_eq!(quiet.expect_code(10).stdout(), "");
@@ -118,8 +118,7 @@ fn every_format_is_written_at_once_and_people_still_read_text() {
     }
 }
 
-/// Makes images that are searched with every outcome: `image.tar` with the value, `clean.tar`, and `cut.tar`, which
-/// ends early.
+/// Makes images for every result: `image.tar` contains the value, `clean.tar` does not, and `cut.tar` ends early.
 fn images(scene: &Scene) -> Canary {
     let token = scene.oracle().token("TOKEN");
     image(scene, &token);
@@ -129,7 +128,8 @@ fn images(scene: &Scene) -> Canary {
     token
 }
 
-/// CI systems show it: a leak, a clean image, one that was not searched wholly, and a secret that was not searched for.
+/// CI systems show each case: a leak, a clean image, an image that was not searched completely, and a secret that was
+/// not searched for.
 #[test]
 fn junit_is_what_ci_systems_read() {
     let scene = Scene::new();
@@ -146,7 +146,7 @@ fn junit_is_what_ci_systems_read() {
             String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
         };
         let _ = read(&["--noout", "--nonet", "--schema", schema.to_str().expect("UTF-8")]);
-        // The counts are those of what is there.
+        // The counts in the attributes equal the numbers of the elements.
         for (attribute, what) in
             [("tests", ""), ("failures", "[failure]"), ("errors", "[error]"), ("skipped", "[skipped]")]
         {
@@ -157,7 +157,7 @@ fn junit_is_what_ci_systems_read() {
     }
 }
 
-/// The validator of the standard's own makers finds no error.
+/// The validator of the authors of the standard finds no error.
 #[test]
 fn sarif_is_what_the_standard_says() {
     let scene = Scene::new();
@@ -171,7 +171,8 @@ fn sarif_is_what_the_standard_says() {
     }
 }
 
-/// No network, no script but its own, filters that work, nothing that a screen reader cannot read; in light and dark.
+/// The page loads nothing from the network and runs only its own script, its filters work, and a screen reader can
+/// read all of it, in light and in dark mode.
 #[test]
 fn the_page_works_in_a_browser_and_loads_nothing() {
     let scene = Scene::new();
@@ -192,7 +193,7 @@ fn the_page_works_in_a_browser_and_loads_nothing() {
     assert_eq!(seen["without script"], 4, "{told}");
 }
 
-/// The disk is full: the old report stays, and the message names which file.
+/// If the disk is full, the old report stays, and the message names the file.
 #[test]
 fn a_full_disk_leaves_the_old_report_whole_b8() {
     let scene = Scene::new();
@@ -200,7 +201,7 @@ fn a_full_disk_leaves_the_old_report_whole_b8() {
     image(&scene, &token);
     let small = scene.project().join("small");
     fs::create_dir(&small).expect("a folder");
-    // The mount lives in a namespace of its own, and goes with it.
+    // The mount exists only in a namespace of its own, and ends with it.
     let script = "mount -t tmpfs -o size=64k tmpfs small && printf old >small/a.html && head -c 56000 /dev/zero >small/filler && \
         code=0; \"$0\" audit --secret id=TOKEN docker-archive:image.tar --format html=small/a.html || code=$?; \
         cat small/a.html; ls -A small | wc -l; exit $code";
@@ -256,7 +257,7 @@ fn a_baseline_accepts_what_is_known_and_nothing_else_s21() {
     with_key("XwyOGps9RGihssPU5fYHGCk6S1xtfo+QobLD1OX2Bxg=", token.text(), &["--baseline", "base.json"])
         .expect_code(2)
         .expect_stderr("written with another key");
-    // A new place is a new finding, and what is gone is told.
+    // A finding in a new place is new, and an accepted finding that no longer exists is reported.
     let other =
         Image::new().layer(Layer::new().file("srv/new", token.text()).file("root/.npmrc", token.text()), "RUN make");
     scene.write_secret("image.tar", other.docker_oci("shop:1").tar());

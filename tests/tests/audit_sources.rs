@@ -1,4 +1,4 @@
-//! One image, reached every way: the same findings by each of them.
+//! One image has the same findings, however an audit reads it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,7 +16,7 @@ fn audit(scene: &Scene, token: &Canary, arguments: &[&str]) -> Outcome {
     audit.args(arguments).env("TOKEN", token.text()).run()
 }
 
-/// Makes an image that has the value wherever a layer can have it.
+/// Makes an image that contains the value in every place that a layer has.
 fn image(token: &Canary, compression: Compression) -> Image {
     let value = token.text();
     let base = Layer::new().directory("etc").file("etc/hostname", "host\n").file("etc/base", "b".repeat(70_000));
@@ -44,12 +44,12 @@ fn unpack(scene: &Scene, name: &str, archive: &Archive) -> String {
     path.to_str().expect("UTF-8").to_owned()
 }
 
-/// Lists what was found where, without the words that only say how the image was reached.
+/// Lists the findings with their places, without the fields that depend on the way to the image.
 fn findings(outcome: &Outcome) -> Vec<Value> {
     let report = outcome.json();
     assert_eq!(report["not_searched"], json!([]), "{report}");
     let mut findings = report["findings"].as_array().expect("findings").clone();
-    // What was packed inside a file may be told before or after what stands beside it.
+    // The order of the findings within a packed file and those beside it is not fixed, so they are sorted.
     let key = |finding: &Value| {
         (finding["layer"].as_u64().unwrap_or(u64::MAX), finding["path"].to_string(), finding["part"].to_string())
     };
@@ -150,7 +150,7 @@ fn the_engine_s_own_files_and_its_export_tell_the_same(engine: &Engine) {
     assert_eq!(source(&own), "the engine's own files");
     assert!(expected.len() >= 6, "{expected:?}");
 
-    // Behind another process the engine's files are not known to be its own.
+    // If another process owns the socket, the audit cannot know that the engine's files belong to the engine.
     let proxy = proxy(&scene, engine.docker_host());
     let exported = scene
         .pbuild()
@@ -166,7 +166,7 @@ fn the_engine_s_own_files_and_its_export_tell_the_same(engine: &Engine) {
     );
 }
 
-/// Opens a socket of the test's own that leads to the engine's.
+/// Opens a socket that forwards to the engine's socket.
 fn proxy(scene: &Scene, docker_host: &str) -> String {
     let path = scene.temporary().join("proxy.sock");
     let target = docker_host.trim_start_matches("unix://").to_owned();
@@ -177,7 +177,7 @@ fn proxy(scene: &Scene, docker_host: &str) -> String {
             for (from, to) in [(client.try_clone(), server.try_clone()), (server.try_clone(), client.try_clone())] {
                 let (Ok(mut from), Ok(mut to)) = (from, to) else { continue };
                 std::thread::spawn(move || {
-                    // One side ends first; the other follows.
+                    // When one side ends, the other side is closed, too.
                     let _ = std::io::copy(&mut from, &mut to);
                     let _ = to.shutdown(std::net::Shutdown::Write);
                 });
@@ -187,7 +187,8 @@ fn proxy(scene: &Scene, docker_host: &str) -> String {
     format!("unix://{}", path.display())
 }
 
-/// All platforms of an index, over TLS with an authority of the registry's own, with each way docker keeps credentials.
+/// The audit searches all platforms of an index over TLS, with the registry's own authority and with each way in
+/// which docker keeps credentials.
 #[test]
 fn a_registry_with_a_password_and_its_own_authority_tells_the_same() {
     let engine = Engine::get(Flavour::Modern);
@@ -216,7 +217,8 @@ fn a_registry_with_a_password_and_its_own_authority_tells_the_same() {
     let system = std::env::var("PATH").expect("PATH");
     ask(&reference, &system).expect_code(1).expect_stderr("docker login");
 
-    // As `docker login` writes it without a helper, with a helper for one host, and with one for all.
+    // The credentials as `docker login` writes them: without a helper, with a helper for one host, and with a helper
+    // for all hosts.
     let docker = scene.home().join(".docker");
     fs::create_dir_all(&docker).expect("a folder");
     scene.allow(&docker);
@@ -238,7 +240,7 @@ fn a_registry_with_a_password_and_its_own_authority_tells_the_same() {
     fs::write(docker.join("config.json"), wrong.to_string()).expect("a file");
     ask(&reference, &path).expect_code(1).expect_stderr("are not accepted");
 
-    // The authority where docker has it; and without one.
+    // The authority in the folder in which docker keeps it, and then no authority.
     fs::write(docker.join("config.json"), json!({"credsStore": "test"}).to_string()).expect("a file");
     let plain = |scene: &Scene| {
         let audit = scene.pbuild().args(["audit", "--secret", "id=TOKEN", "--format", "json", &reference]);
@@ -269,8 +271,8 @@ fn a_registry_of_this_machine_may_speak_without_tls_and_a_digest_is_held_to() {
     assert_eq!(findings(audit(&scene, &token, &[&by_digest]).expect_code(10)), expected);
 }
 
-/// As the registries of most services do it: whoever has credentials fetches a token with them, for this repository
-/// alone.
+/// The registries of most services work like this: a client with credentials fetches a token, which is valid for this
+/// repository only.
 #[test]
 fn a_registry_with_a_token_service_tells_the_same() {
     let engine = Engine::get(Flavour::Modern);

@@ -1,5 +1,5 @@
-//! Archives as the usual tools write them, and our own as those tools read them: neither our readers nor the generators
-//! of our tests speak a dialect of their own.
+//! The audit reads archives of the usual tools, and the usual tools read the archives of the tests' own generators.
+//! Together these tests show that neither our readers nor our generators have a dialect of their own.
 
 use std::fs;
 use std::path::Path;
@@ -23,8 +23,8 @@ fn shell(folder: &Path, line: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// How each tool packs the folder `in`, which holds one file `one` with the value and others; and the place that an
-/// audit names.
+/// The command by which each tool packs the folder `in`, which contains the value in the file `one`, and the place
+/// that an audit names.
 const PACKERS: &[(&str, &str, &str)] = &[
     ("gnu.tar", "tar -C in --format=gnu -cf out/gnu.tar .", "/gnu.tar!./one"),
     ("pax.tar", "tar -C in --format=pax -cf out/pax.tar one two", "/pax.tar!one"),
@@ -62,12 +62,12 @@ const PACKERS: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// A12.
+/// A12: an audit finds the value inside of every archive of the usual tools.
 #[test]
 fn what_the_usual_tools_pack_is_found_inside() {
     let scene = Scene::new();
     let token = scene.oracle().token("TOKEN");
-    // Long enough that no packer stores it as it is.
+    // The text is so long that every packer compresses it.
     let text = format!("key = {}\n{}", token.text(), "a line of something else\n".repeat(40));
     scene.write_secret("in/one", &text);
     scene.write("in/two", "nothing\n".repeat(100));
@@ -97,7 +97,7 @@ fn what_the_usual_tools_pack_is_found_inside() {
     assert!(paths.iter().any(|path| path.starts_with("/loose-")), "{paths:#?}");
 }
 
-/// What stands in an archive of our generators, as the tool of its format reads it.
+/// The tool of each format reads the right content from the archives of our generators.
 #[test]
 fn the_usual_tools_read_what_tests_are_made_of() {
     let scene = Scene::new();
@@ -122,7 +122,7 @@ fn the_usual_tools_read_what_tests_are_made_of() {
         scene.write(name, bytes);
         assert_eq!(shell(&scene.project(), line), text, "{name}");
     }
-    // git reads a pack by its index, and the name at a pack's end must be right for that.
+    // git reads a pack by its index, and for that the checksum at the end of the pack must be right.
     let mut packed = pack::git_pack(text.as_bytes(), format!("{text}more").as_bytes(), 100);
     packed.truncate(packed.len() - 20);
     scene.write("unnamed", &packed);
@@ -137,8 +137,8 @@ fn the_usual_tools_read_what_tests_are_made_of() {
     assert_eq!(shell(&scene.project(), line), text);
 }
 
-/// A12: databases are searched as the bytes they are. Long rows of SQLite lie in pages that a number divides, so what a
-/// page cuts is not found, as docs/limits.md says; everything else is, rows that were deleted too.
+/// A12: databases are searched as plain bytes. SQLite divides long rows into numbered pages, so a value that a page
+/// boundary cuts is not found, as docs/limits.md says. All other rows are found, even deleted ones.
 #[test]
 fn rows_of_sqlite_are_found_but_for_those_that_a_page_cuts() {
     let scene = Scene::new();

@@ -1,4 +1,4 @@
-//! What a tired person types wrong: a clear line, the right exit code, nothing left behind.
+//! The typing mistakes of a tired person: each gets a clear line and the right exit code, and leaves nothing behind.
 
 use acceptance::{ImageName, on_every_engine};
 use ptest::{Engine, Flavour, Scene};
@@ -49,7 +49,7 @@ fn no_engine_says_how_to_start_one_and_exits_30_b1() {
     }
 }
 
-/// Docker's own configuration, broken or naming a context that is not there (C17).
+/// Docker's own configuration is broken, or names a context that does not exist (C17).
 #[test]
 fn a_broken_docker_configuration_is_told_with_its_path_c17() {
     let scene = Scene::new();
@@ -64,7 +64,8 @@ fn a_broken_docker_configuration_is_told_with_its_path_c17() {
     }
 }
 
-/// Plain TCP shows values to everybody on the way: a warning, or with the flag an error (C16).
+/// Over plain TCP, everybody on the network path can read values. This causes a warning, or an error if the flag
+/// demands it (C16).
 #[test]
 fn plain_tcp_is_warned_of_and_refused_on_demand_c16() {
     let engine = Engine::get(Flavour::Modern);
@@ -141,7 +142,7 @@ fn each_broken_secret_source_is_named_and_nothing_is_built() {
     }
     let steering = scene.pbuild().args(["build", "--secret", "id=PATH,src=empty.txt", "."]).run();
     steering.expect_code(2).expect_stderr("--allow-name PATH");
-    // What the manifest wants as a variable is no file all at once.
+    // A secret that the manifest declares as a variable is never delivered as a file instead.
     scene.write("app.toml", "[secrets]\nTOKEN = {}\n");
     scene.write("nul.txt", b"abcd\0efgh");
     scene.write("long.txt", vec![b'x'; 131_072]);
@@ -152,7 +153,7 @@ fn each_broken_secret_source_is_named_and_nothing_is_built() {
     }
 }
 
-/// Unknown key with the nearest one; a value in a syntax error is masked (C8, C9).
+/// An unknown key is reported with the nearest known one, and a value in a syntax error is masked (C8, C9).
 #[test]
 fn a_broken_manifest_is_shown_by_line_with_values_masked_c8_c9() {
     let engine = Engine::get(Flavour::Modern);
@@ -206,7 +207,7 @@ fn an_unknown_flag_is_named_c1() {
     scene.pbuild().args(["build", "--secrte", "id=A", "."]).run().expect_code(2).expect_stderr("--secret");
 }
 
-/// The Dockerfile's own `required` mount is checked before anything is run (B13).
+/// A `required` mount of the Dockerfile is checked before anything runs (B13).
 #[test]
 fn a_required_mount_that_nobody_gave_is_named_with_its_line_b13() {
     let engine = Engine::get(Flavour::Modern);
@@ -223,7 +224,7 @@ fn a_required_mount_that_nobody_gave_is_named_with_its_line_b13() {
     outcome.expect_code(40).expect_stderr("`TOKEN` was given, and differs in case alone");
 }
 
-/// Secrets that cannot be searched for are no proof (S2, S5).
+/// A build whose secrets cannot be searched for proves nothing (S2, S5).
 #[test]
 fn a_build_with_only_unsearchable_secrets_is_refused_and_with_one_more_it_is_said_s2_s5() {
     let engine = Engine::get(Flavour::Modern);
@@ -245,7 +246,7 @@ fn a_build_with_only_unsearchable_secrets_is_refused_and_with_one_more_it_is_sai
     build(&["--secret", "id=TOKEN"]).expect_code(0).expect_stderr("unprotected").expect_stderr("MODE");
 }
 
-/// An engine that belongs to others: the socket is there and closed to us (B1).
+/// The engine belongs to other users: its socket exists, but this user may not open it (B1).
 #[test]
 fn an_engine_without_permission_says_which_group_is_missing_b1() {
     use std::os::unix::process::CommandExt as _;
@@ -255,7 +256,7 @@ fn an_engine_without_permission_says_which_group_is_missing_b1() {
     let token = scene.oracle().token("TOKEN");
     let tool =
         std::path::PathBuf::from(std::env::var_os("PBUILD_TEST_BINARIES").expect("run scripts/test")).join("pbuild");
-    // The tool itself must be reachable for a stranger.
+    // Another user must be able to run the tool.
     let copy = tempfile::tempdir().expect("a folder");
     let (program, socket) = (copy.path().join("pbuild"), copy.path().join("engine.sock"));
     std::fs::copy(tool, &program).expect("a copy of the tool");

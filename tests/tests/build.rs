@@ -1,4 +1,4 @@
-//! Builds that go well, on every engine.
+//! Builds that succeed, on every engine.
 
 use acceptance::{ImageName, on_every_engine};
 use ptest::{Engine, Flavour, Scene};
@@ -10,7 +10,8 @@ on_every_engine!(
     flags_mean_what_docker_means,
 );
 
-/// Shell form, exec form, a builder stage and ONBUILD: each step tells by a digest what it saw (F11, F12, F13, F18).
+/// Steps in shell form and exec form, in a builder stage and in ONBUILD: each writes a digest of the value that it
+/// saw (F11, F12, F13, F18).
 fn every_step_sees_the_secrets_and_the_image_holds_none(engine: &Engine) {
     let scene = Scene::on(engine);
     let token = scene.oracle().token("TOKEN");
@@ -18,7 +19,8 @@ fn every_step_sees_the_secrets_and_the_image_holds_none(engine: &Engine) {
     scene.write_secret("key.txt", key.value());
     scene.write(".dockerignore", "key.txt\n");
     scene.write("copied.txt", "copied\n");
-    // A value is no part of a step's cache key: without a mark a second run would meet the first one's layers.
+    // The value is not a part of a step's cache key, so without this mark a second run would use the layers of the
+    // first one.
     let mark = format!("{:?}-{}", engine.flavour(), std::process::id());
     let base = ImageName::new(engine, "onbuild");
     scene.write(
@@ -74,7 +76,8 @@ fn every_step_sees_the_secrets_and_the_image_holds_none(engine: &Engine) {
     assert!(again.stderr().contains("CACHED") || again.stderr().contains("cached"), "{again:?}");
 }
 
-/// Split over writes, base64, hex, percent-encoded, JSON-escaped; on both streams (L1, L2, L10).
+/// The value is printed over several writes, in base64, hex, percent-encoded and JSON-escaped, on both streams (L1,
+/// L2, L10).
 fn what_a_step_prints_is_masked_in_every_form(engine: &Engine) {
     let scene = Scene::on(engine);
     let token = scene.oracle().token("TOKEN");
@@ -111,7 +114,8 @@ fn what_a_step_prints_is_masked_in_every_form(engine: &Engine) {
     }
 }
 
-/// Without a secret the engine gets what docker would send, so either finds the other's steps cached (P7).
+/// Without a secret, the engine gets the same request as from docker, so each tool uses the other one's cached steps
+/// (P7).
 fn docker_and_pbuild_share_one_cache_when_there_is_no_secret(engine: &Engine) {
     let scene = Scene::on(engine);
     for first in ["docker", "pbuild"] {
@@ -199,7 +203,7 @@ fn flags_mean_what_docker_means(engine: &Engine) {
     assert!(String::from_utf8_lossy(&told).contains("\"a.b\": \"c d\""));
 }
 
-/// Heredocs are the newer engines' own.
+/// Only newer engines support heredocs.
 #[test]
 fn heredoc_steps_see_the_secrets_f1() {
     for flavour in [Flavour::Modern, Flavour::Containerd] {
@@ -224,7 +228,7 @@ fn heredoc_steps_see_the_secrets_f1() {
     }
 }
 
-/// The Dockerfile comes from standard input and is nowhere on disk (B25).
+/// The Dockerfile comes from standard input, and is never written to disk (B25).
 #[test]
 fn a_dockerfile_from_standard_input_is_built() {
     let engine = Engine::get(Flavour::Modern);
@@ -240,7 +244,7 @@ fn a_dockerfile_from_standard_input_is_built() {
     assert_eq!(image.run(&["cat", "/file.txt"]), "from the context\n");
 }
 
-/// Names, tag and stage come from the manifest; only matching steps get the token.
+/// The manifest sets the names, the tag and the stage, and only matching steps get the token.
 #[test]
 fn the_manifest_says_what_to_build_and_who_gets_what() {
     let engine = Engine::get(Flavour::Modern);
@@ -266,7 +270,7 @@ fn the_manifest_says_what_to_build_and_who_gets_what() {
     assert_eq!(image.run(&["cat", "/seen"]), "public-mode manifest\n");
 }
 
-/// Public configuration alone: every step has it, there is nothing to prove, and nobody asks for a secret.
+/// With only public configuration, every step has it, nothing needs to be proven, and no secret is requested.
 #[test]
 fn a_manifest_with_public_configuration_and_no_secret_builds() {
     let engine = Engine::get(Flavour::Modern);
@@ -278,7 +282,8 @@ fn a_manifest_with_public_configuration_and_no_secret_builds() {
     assert_eq!(image.run(&["cat", "/mode"]), "public-mode\n");
 }
 
-/// Two builds of one name at once: each searches the image that it built, and the name ends at a clean one (B9, B10).
+/// Two builds of the same name run at the same time. Each searches the image that it built, and the name ends at a
+/// clean image (B9, B10).
 #[test]
 fn two_builds_of_one_name_search_what_they_built_b9() {
     let engine = Engine::get(Flavour::Modern);

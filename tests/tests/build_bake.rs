@@ -1,4 +1,4 @@
-//! `pbuild bake`: the real buildx reads the files, and the images of a group get their names together or not at all.
+//! `pbuild bake`: the real buildx reads the files, and either all images of a group get their names, or none does.
 
 use acceptance::{BuilderRelay, ImageName, Plugins, Registry, on_every_engine};
 use ptest::{Canary, Engine, Flavour, Tool};
@@ -15,7 +15,7 @@ struct Bakery<'engine> {
 }
 
 impl<'engine> Bakery<'engine> {
-    /// Two targets, of which one names a secret.
+    /// Makes two targets, of which one names a secret.
     fn new(engine: &'engine Engine, what: &str) -> Self {
         let plugins = Plugins::new(engine);
         let token = plugins.scene.oracle().token("TOKEN");
@@ -63,7 +63,7 @@ fn a_group_gets_all_of_its_names_or_none(engine: &Engine) {
     let outcome = bakery.bake(&["--progress", "plain", "--metadata-file", "built.json"]).env("WORD", "given").run();
     outcome.expect_code(0).expect_stderr("[web 2/2] RUN").expect_stderr("[api 2/2] RUN");
     outcome.expect_stderr("secrets   [api] TOKEN to other targets");
-    // The length of the value, and of none: only the target that names the secret gets it.
+    // Only the target that names the secret gets it: the other target sees an empty value.
     let length = bakery.token.text().len();
     assert_eq!(bakery.web.run(&["cat", "/made"]), format!("{} {length}\n", bakery.mark));
     assert_eq!(bakery.api.run(&["cat", "/made"]), format!("{} given 0\n", bakery.mark));
@@ -104,7 +104,7 @@ fn a_target_builds_on_another_one_and_each_has_its_own_secrets(engine: &Engine) 
 
     write("$OTHER", "");
     if engine.flavour() == Flavour::Old {
-        // It would look for an image of that name.
+        // The old engine would look for an image of the context's name.
         bake().expect_code(1).expect_stderr("a context that another target makes");
         return;
     }
@@ -121,7 +121,7 @@ fn a_target_builds_on_another_one_and_each_has_its_own_secrets(engine: &Engine) 
     );
 }
 
-/// The builder pushes by itself when it returns a result, so it returns none before all are proven.
+/// The builder itself pushes an image when it returns the result, so no build may return before all are proven.
 #[test]
 fn a_builder_pushes_all_images_of_a_group_or_none() {
     let engine = Engine::get(Flavour::Containerd);
@@ -214,7 +214,7 @@ fn what_a_file_may_not_reach_is_named_with_the_flag_that_allows_it() {
     bakery.plugins.scene.write("far.hcl", text);
     let outcome = bakery.bake(&["--file", "far.hcl"]).run();
     outcome.expect_code(2).expect_stderr(&format!("--allow=fs.read={place} --allow=network.host"));
-    // What is no build is buildx's: it prints what it made of the file.
+    // Commands that do not build go to buildx, which prints its reading of the file.
     let printed = bakery.bake(&["--file", "far.hcl", "--print"]).run();
     printed.expect_code(0);
     assert_eq!(printed.json()["target"]["default"]["context"], place.as_str());

@@ -1,4 +1,4 @@
-//! `--check` and `--call`: the frontend's answers are those that the real buildx prints, and nothing is built.
+//! `--check` and `--call`: the frontend's answers are the same as with the real buildx, and nothing is built.
 
 use ptest::{Engine, Flavour, Outcome, Scene};
 use serde_json::Value;
@@ -9,7 +9,8 @@ fn ask(scene: &Scene, words: &[&str]) -> Outcome {
     scene.pbuild().arg("build").args(words).arg(".").run()
 }
 
-/// Reads an answer, without the operation that read the Dockerfile: the session's id stands in it.
+/// Reads an answer without the operation that read the Dockerfile, because this operation contains the id of the
+/// session.
 fn json(text: &str) -> Value {
     let mut answer: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
     for source in answer["sources"].as_array_mut().into_iter().flatten() {
@@ -39,7 +40,7 @@ fn answers_are_docker_s() {
             let theirs = engine.buildx(&[&["build"], words, &[&project]].concat());
             let ours = ask(&scene, words);
             ours.expect_code(code);
-            // buildx names the file by its whole path where the context is not the folder that it was called in.
+            // buildx shows the file's whole path if the context is not the current folder.
             let theirs = String::from_utf8_lossy(&theirs.stdout).replace(&format!("{project}/"), "");
             assert_eq!(ours.stdout(), theirs, "{words:?}");
             ours

@@ -1,4 +1,4 @@
-//! What a build reads from: archives and Dockerfiles on standard input, the network, named contexts, agents.
+//! The inputs of a build: archives and Dockerfiles on standard input, the network, named contexts, ssh agents.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixListener;
@@ -30,7 +30,8 @@ fn build(scene: &Scene, image: &ImageName<'_>, token: &Canary, context: &str, st
         .run()
 }
 
-/// The step has the secret, the files are there, and a value in the archive is seen before the engine has it all.
+/// The step has the secret and the files of the archive, and a value in the archive is noticed before the engine has
+/// the whole archive.
 fn an_archive_on_standard_input_is_the_context(engine: &Engine) {
     let scene = Scene::on(engine);
     let token = scene.oracle().token("TOKEN");
@@ -40,7 +41,7 @@ fn an_archive_on_standard_input_is_the_context(engine: &Engine) {
          RUN test -n \"$TOKEN\" && echo {} > /ran\n",
         image.as_str()
     );
-    // The frontend that the archive names is not asked: nobody has seen it before the engine did.
+    // The frontend image that the archive names is not used, because the archive goes to the engine unread.
     let files = [("Dockerfile", dockerfile.as_str()), ("file.txt", "from the archive\n")];
     build(&scene, &image, &token, "-", archive(&files)).expect_code(0).expect_stderr("clean");
     assert_eq!(image.run(&["cat", "/file.txt", "/ran"]), format!("from the archive\n{}\n", image.as_str()));
@@ -51,7 +52,7 @@ fn an_archive_on_standard_input_is_the_context(engine: &Engine) {
     assert!(!leaking.exists());
 }
 
-/// A Dockerfile on standard input has no context; two things on one input are refused.
+/// A Dockerfile on standard input needs no context, and two inputs on one standard input are refused.
 #[test]
 fn a_dockerfile_may_be_all_there_is() {
     let engine = Engine::get(Flavour::Modern);
@@ -70,10 +71,10 @@ fn a_dockerfile_may_be_all_there_is() {
     }
 }
 
-/// The engine shows addresses and keeps them, so one that holds a value is refused before the engine hears of it.
+/// The engine shows and keeps addresses, so an address that holds a value is refused before the engine gets it.
 #[test]
 fn an_address_that_holds_a_secret_is_refused() {
-    // No canary: whoever makes this slip has the value on the command line.
+    // This value is not a canary, because the user who makes this mistake puts it on the command line.
     const VALUE: &str = "slip-5d1f0a7be94c";
     let scene = Scene::new();
     scene.write("Dockerfile", "FROM busybox\n");
@@ -86,7 +87,7 @@ fn an_address_that_holds_a_secret_is_refused() {
     }
 }
 
-/// An archive that the engine fetches; and a directory and an image as further contexts.
+/// The engine fetches an archive as the context, and a folder and an image are named contexts.
 #[test]
 fn the_engine_fetches_what_has_an_address() {
     let engine = Engine::get(Flavour::Modern);
@@ -120,7 +121,7 @@ fn the_engine_fetches_what_has_an_address() {
     let image = ImageName::new(&engine, "fetched");
     let mut outcome = build(&scene, &image, &token, &url, Vec::new());
     for _ in 0..50 {
-        // The server may need a moment.
+        // The server may need a moment to start.
         if outcome.code() == 0 {
             break;
         }
@@ -144,7 +145,7 @@ fn the_engine_fetches_what_has_an_address() {
     engine.docker(&["rm", "--force", &container]);
 }
 
-/// An image of an OCI layout is a base and a source of files; what it holds is searched like every base.
+/// An image of an OCI layout is a base and a source of files. Its content is searched like that of every base.
 #[test]
 fn an_image_of_a_layout_is_a_context() {
     let engine = Engine::get(Flavour::Containerd);
@@ -168,7 +169,7 @@ fn an_image_of_a_layout_is_a_context() {
     build(":v2").expect_code(2).expect_stderr("has no image with the tag \"v2\"");
 }
 
-/// A step talks to an agent of this machine; without one, the flag and what to do are told.
+/// A step uses an ssh agent of this machine. If there is no agent, the message names the flag and the advice.
 #[test]
 fn a_step_reaches_the_agent_that_it_mounts() {
     let engine = Engine::get(Flavour::Modern);
@@ -207,7 +208,8 @@ fn a_step_reaches_the_agent_that_it_mounts() {
     build(&["--ssh", "default=Dockerfile"]).expect_code(2).expect_stderr("ssh-add does not take Dockerfile");
 }
 
-/// Key files get an agent of their own, which can sign in a step and ends with the build; the key is nowhere.
+/// Key files get an agent of their own, which a step can use to sign and which ends with the build. The key itself is
+/// never copied.
 #[test]
 fn a_step_signs_with_a_key_file_that_it_never_sees() {
     let engine = Engine::get(Flavour::Modern);
@@ -243,7 +245,7 @@ fn a_step_signs_with_a_key_file_that_it_never_sees() {
     build("git=one,two").expect_code(0).expect_stderr("clean");
     assert_eq!(image.run(&["cat", "/keys"]), public.concat());
     build("git=locked").expect_code(2).expect_stderr("ssh-add does not take locked").expect_stderr("passphrase");
-    // The key in another container, which no other flag names.
+    // The same key in another file format, to which no other flag refers.
     let copy = scene.project().join("copy.pem");
     std::fs::copy(scene.project().join("two"), &copy).expect("a copy");
     let mut command = std::process::Command::new("ssh-keygen");
@@ -255,7 +257,7 @@ fn a_step_signs_with_a_key_file_that_it_never_sees() {
     assert!(acceptance::becomes(acceptance::PATIENCE, || agents_of(&scene) == before), "the agents ended");
 }
 
-/// Counts the agents that have their socket in a folder of the scene.
+/// Counts the agents whose sockets are in a folder of the scene.
 fn agents_of(scene: &Scene) -> usize {
     let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
     let folder = scene.temporary();
@@ -266,7 +268,7 @@ fn agents_of(scene: &Scene) -> usize {
         .count()
 }
 
-/// What steps see of the flags, and what is written about the image.
+/// The effects of the flags on steps, and the files that are written about the image.
 fn flags_of_steps_mean_what_docker_means(engine: &Engine) {
     let scene = Scene::on(engine);
     let token = scene.oracle().token("TOKEN");
@@ -292,7 +294,7 @@ fn flags_of_steps_mean_what_docker_means(engine: &Engine) {
     };
     build(&[]).expect_code(0).expect_stderr("BuildKit has no use for --compress");
     if engine.flavour() != Flavour::Old {
-        // The frontend of Docker 20.10 does not know these two, whoever asks it.
+        // The frontend of Docker 20.10 supports neither of these flags, whichever client uses it.
         assert_eq!(image.run(&["cat", "/nofile", "/shm"]), "321\n3072\n");
     }
     let of_first_stage = || image.run(&["cat", "/one"]);
@@ -307,7 +309,7 @@ fn flags_of_steps_mean_what_docker_means(engine: &Engine) {
     assert_eq!(metadata["containerimage.digest"].as_str(), Some(read("id").trim()));
     assert_eq!(metadata["image.name"].as_str(), Some(format!("docker.io/{}", image.as_str()).as_str()));
 
-    // A build that fails leaves no file that a script could take for its own.
+    // A failed build must not leave a file that a script could mistake for its own result.
     scene.write("Dockerfile", "FROM busybox\nRUN exit 3\n");
     build(&[]).expect_code(1);
     assert!(!scene.project().join("metadata.json").exists() && !scene.project().join("id").exists());

@@ -1,4 +1,4 @@
-//! `pbuild install`: docker's own commands build with pbuild, and everything else of docker's stays docker's.
+//! `pbuild install`: docker's own commands build with pbuild, and all other commands of docker stay as they are.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use acceptance::{ImageName, Plugins};
 use ptest::{Engine, Flavour};
 use serde_json::Value;
 
-/// Lists a folder: each path with the file's text or the link's target.
+/// Lists a folder: each path with the text of the file or the target of the link.
 fn listing(folder: &Path) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let mut open = vec![folder.to_owned()];
@@ -47,7 +47,7 @@ fn what_install_does_uninstall_undoes_to_the_byte() {
         let link = fs::read_link(folder.join("cli-plugins/docker-buildx")).expect("a link");
         assert_eq!(link, ptest::binaries().join("pbuild"));
     }
-    // An upgrade of buildx takes the place of the link, and the next install finds the new one.
+    // An upgrade of buildx replaces the link, and the next install finds the new program.
     let upgraded = fs::read_to_string(folder.join("pbuild/docker-buildx")).expect("a program") + "# newer\n";
     fs::rename(folder.join("pbuild/docker-buildx"), folder.join("cli-plugins/docker-buildx")).expect("a program");
     fs::write(folder.join("cli-plugins/docker-buildx"), &upgraded).expect("a program");
@@ -85,14 +85,14 @@ fn docker_build_is_pbuild_and_every_other_command_of_the_builder_is_buildx() {
     plugins.scene.write("Dockerfile", format!("FROM busybox\nRUN echo {} ${{#TOKEN}} > /made\n", image.as_str()));
     build(&["build"]).expect_code(0);
     assert!(image.exists());
-    // Nothing has this id: the engine is shared with other tests.
+    // No record has this id. The engine is shared with other tests, so nothing may be pruned.
     let pruned = plugins.docker(&["builder", "prune", "--force", "--filter", "id=nothing"]).run();
     pruned.expect_code(0).expect_stdout("Total:");
     plugins.docker(&["pbuild", "--version"]).run().expect_code(0).expect_stdout("pbuild ");
     plugins.docker(&["prun", "--version"]).run().expect_code(0).expect_stdout("prun ");
 }
 
-/// Compose finds the plugin by itself, and calls it without docker.
+/// Compose finds the plugin itself, and calls it without docker.
 #[test]
 fn compose_builds_through_the_door_with_the_secrets_of_its_file() {
     let engine = Engine::get(Flavour::Modern);
@@ -133,7 +133,7 @@ fn compose_builds_through_the_door_with_the_secrets_of_its_file() {
     compose(&["down"]).expect_code(0);
 }
 
-/// The code of Docker's own actions, which calls `docker buildx build`.
+/// The code of Docker's own actions calls `docker buildx build`.
 #[test]
 fn the_code_of_docker_s_actions_builds_through_the_door() {
     let engine = Engine::get(Flavour::Modern);

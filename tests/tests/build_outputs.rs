@@ -1,4 +1,5 @@
-//! `--output`: every kind of place, on every engine that can fill it; and nothing is there before the search is done.
+//! `--output`: destinations of every kind, on every engine that supports them. No file exists before the search is
+//! done.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +16,8 @@ on_every_engine!(
     a_place_that_cannot_be_written_to_is_told_first,
 );
 
-/// Makes files of every kind, by a step that has the secret; the marks make each test's layers its own.
+/// Returns a Dockerfile with a step that makes files of every kind and that has the secret. The marks give each test
+/// layers of its own.
 fn dockerfile(mark: &str) -> String {
     format!(
         "FROM busybox AS made\n\
@@ -31,12 +33,12 @@ fn mark(engine: &Engine, test: &str) -> String {
     format!("{test}-{:?}-{}", engine.flavour(), std::process::id())
 }
 
-/// Lists what a folder holds: kinds, modes, links and contents, without the folder's own.
+/// Lists the content of a folder: kinds, modes, targets of links and contents, without the folder itself.
 fn listed(folder: &Path) -> BTreeMap<String, String> {
     walked(folder, |_| String::new())
 }
 
-/// Lists what a folder holds, as [`listed`] does, with times to the nanosecond.
+/// Lists the content of a folder like [`listed`], and the times in nanoseconds.
 fn listed_with_times(folder: &Path) -> BTreeMap<String, String> {
     walked(folder, |metadata| format!("{}.{}", metadata.mtime(), metadata.mtime_nsec()))
 }
@@ -69,7 +71,7 @@ fn build<'a>(scene: &'a Scene, token: &str, outputs: &[&str]) -> Tool<'a> {
     scene.pbuild().arg("build").args(outputs).args(["--secret", "id=TOKEN", "."]).env("TOKEN", token)
 }
 
-/// Lists the names in the project's folder, so that leftovers are seen.
+/// Lists the names in the project's folder, which shows leftovers.
 fn names(scene: &Scene) -> Vec<String> {
     let entries = fs::read_dir(scene.project()).expect("the project").flatten();
     let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
@@ -94,7 +96,7 @@ fn files_and_tars_are_docker_s_own_and_hold_no_secret(engine: &Engine) {
     let token = scene.oracle().token("TOKEN");
     let project = scene.project();
     let at = |name: &str| project.join(name).display().to_string();
-    // Without a secret the very bytes are docker's.
+    // Without a secret, the bytes are the same as with docker.
     scene.write("Dockerfile", dockerfile("plain"));
     scene.write(".dockerignore", "*\n");
     for output in ["type=tar,dest=", "type=local,dest="] {
@@ -113,7 +115,7 @@ fn files_and_tars_are_docker_s_own_and_hold_no_secret(engine: &Engine) {
             assert_eq!(modes[0], modes[1]);
         }
     }
-    // With one the same files come, over what is there.
+    // With a secret, the same files are written over existing ones.
     scene.write("Dockerfile", dockerfile(&mark(engine, "outputs")));
     fs::remove_file(at("ours/link")).expect("a link");
     scene.write("ours/link/was/a/folder", "");
@@ -125,13 +127,14 @@ fn files_and_tars_are_docker_s_own_and_hold_no_secret(engine: &Engine) {
     assert!(files.contains_key("stays") && files["closed"].starts_with("40555 "), "{files:?}");
     let outcome = build(&scene, token.text(), &["-"]).run();
     outcome.expect_code(0).expect_stderr("clean");
-    // As with docker: a quiet build prints its ID, but a result on standard output stands there alone.
+    // As with docker, a quiet build prints the image's ID, but if a result goes to standard output, nothing else is
+    // printed there.
     let quiet = build(&scene, token.text(), &["-"]).arg("-q").run();
     assert_eq!(quiet.expect_code(0).stdout_bytes(), outcome.stdout_bytes());
     let mut unpacked = unpacked(&scene, outcome.stdout_bytes());
     unpacked.insert("stays".to_owned(), files["stays"].clone());
     assert_eq!(unpacked, files);
-    // A file is replaced whole and keeps its mode; a new one gets the usual.
+    // An existing file is replaced as a whole and keeps its mode. A new file gets the default mode.
     scene.write("old.tar", "longer than nothing");
     fs::set_permissions(project.join("old.tar"), std::os::unix::fs::PermissionsExt::from_mode(0o640)).expect("a mode");
     for name in ["old.tar", "new.tar"] {
@@ -163,7 +166,7 @@ fn a_leaking_build_writes_nothing_anywhere(engine: &Engine) {
         Flavour::Old => {}
     }
     for outputs in outputs {
-        // In the builder, and where that proves nothing: in what was received.
+        // The result is searched in the builder, or in the received files if the builder can prove nothing.
         for base in ["merged", "full"] {
             let tool = build(&scene, token.text(), &outputs).args(["-t", image.as_str(), "--audit-base", base]);
             let outcome = tool.run();
@@ -185,7 +188,7 @@ fn a_place_that_cannot_be_written_to_is_told_first(engine: &Engine) {
     {
         build(&scene, token.text(), &[output]).run().expect_code(2).expect_stderr("--output");
     }
-    // Both outputs of a tool on a terminal are the terminal.
+    // On a terminal, both outputs of the tool are the terminal.
     build(&scene, token.text(), &["-"]).on_terminal(80, 24).run().expect_code(2).expect_stdout("is a terminal");
     if engine.flavour() == Flavour::Containerd {
         let both = build(&scene, token.text(), &["type=image", "type=oci,dest=a.tar"]).run();
@@ -201,7 +204,7 @@ fn a_place_that_cannot_be_written_to_is_told_first(engine: &Engine) {
     assert_eq!(names(&scene), ["Dockerfile", "file"]);
 }
 
-/// Archives of images have their names inside, hold what docker's hold, and are loaded by docker.
+/// Archives of images contain their names and the same content as docker's, and docker can load them.
 #[test]
 fn archives_of_images_are_docker_s_own_and_come_several_at_once() {
     let engine = Engine::get(Flavour::Containerd);
@@ -230,15 +233,15 @@ fn archives_of_images_are_docker_s_own_and_come_several_at_once() {
     assert_eq!(named, format!("docker.io/{}", image.as_str()));
     let tar = fs::read(scene.project().join("files.tar")).expect("the tar");
     assert_eq!(unpacked(&scene, &tar), listed(&scene.project().join("files")));
-    // With provenance, which comes after the proof, what was received is searched too.
+    // Provenance is made after the proof, so the received archive is searched, too.
     let outcome = build(&scene, token.text(), &["type=oci,dest=max.tar"]).args(["--provenance", "mode=max"]).run();
     outcome.expect_code(0).expect_stderr("1 layer");
     let provenance = member("max.tar", "index.json")["manifests"][0]["digest"].clone();
     assert_ne!(provenance, index["manifests"][0]["digest"]);
 }
 
-/// `tar=false`: a folder becomes a layout when the search is done, a second image joins the first, and a leak leaves
-/// all as it was.
+/// `tar=false`: the folder becomes a layout only after the search, a second image is added to the first one, and a
+/// leak changes nothing.
 #[test]
 fn a_folder_is_a_layout_that_images_join() {
     let engine = Engine::get(Flavour::Containerd);
@@ -268,7 +271,7 @@ fn a_folder_is_a_layout_that_images_join() {
     assert_eq!(listed_with_times(&folder), before);
 }
 
-/// Ctrl-C leaves nothing, whatever was there before stays.
+/// Ctrl-C leaves no new file, and existing files stay.
 #[test]
 fn an_interrupted_build_leaves_no_file() {
     let engine = Engine::get(Flavour::Modern);

@@ -1,4 +1,4 @@
-//! `--push`: a clean image goes to a real registry, and nothing else does.
+//! `--push`: a clean image is pushed to a real registry, and nothing else is.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -35,7 +35,7 @@ impl<'a> Push<'a> {
 
     fn dockerfile(&self, leak: &str) {
         let steps = format!("RUN echo {} > /made; : $TOKEN {leak}\n", self.name);
-        // Bytes that no compression makes few.
+        // Random bytes, which cannot be compressed to a few.
         self.scene.write("Dockerfile", format!("FROM busybox\n{steps}RUN head -c 300000 /dev/urandom > /bytes\n"));
     }
 
@@ -56,7 +56,7 @@ impl<'a> Push<'a> {
         format!("{}:{}", self.scene.project().join("bin").display(), std::env::var("PATH").expect("PATH"))
     }
 
-    /// Makes docker's configuration, which holds a password on purpose.
+    /// Writes docker's configuration, which contains a password on purpose.
     fn configure(&self, configuration: &Value) {
         let docker = self.scene.home().join(".docker");
         fs::create_dir_all(&docker).expect("a folder");
@@ -89,7 +89,7 @@ fn a_clean_image_goes_to_a_registry_that_asks_who_one_is(engine: &Engine) {
     push.run(&["--push"]).expect_code(1).expect_stderr("not accepted");
     assert_eq!(there(), None);
 
-    // A helper for one host, and one for all.
+    // A credential helper for one host, and then one for all hosts.
     let pair = json!({"Username": "me", "Secret": password.text()}).to_string();
     let helper = format!("#!/bin/sh\ncat >/dev/null\necho '{pair}'\n");
     let helper = push.scene.write_secret("bin/docker-credential-test", helper);
@@ -107,7 +107,7 @@ fn a_clean_image_goes_to_a_registry_that_asks_who_one_is(engine: &Engine) {
     let audit = push.scene.pbuild().args(["audit", "--secret", "id=TOKEN", &pushed]).env("TOKEN", push.token.text());
     audit.env("SSL_CERT_FILE", registry.authority()).run().expect_code(0);
 
-    // A leak goes nowhere, and what was there stays.
+    // A leak is not pushed, and the registry keeps the earlier image.
     push.configure(&json!({"credsStore": "test"}));
     push.dockerfile("; echo $TOKEN > /leak");
     push.run(&["--push"]).expect_code(10);
@@ -116,7 +116,7 @@ fn a_clean_image_goes_to_a_registry_that_asks_who_one_is(engine: &Engine) {
     push.run(&["--push", "-q"]).expect_code(0);
     assert!(there().is_some_and(|now| now != digest));
 
-    // Docker's variable goes before its file.
+    // Docker's variable wins over docker's file.
     push.configure(&auths("me", "wrong"));
     let pair = STANDARD.encode(format!("me:{}", password.text()));
     let variable = |auth: &str| json!({"auths": {push.host(): {"auth": auth}}}).to_string();
@@ -128,7 +128,7 @@ fn a_clean_image_goes_to_a_registry_that_asks_who_one_is(engine: &Engine) {
     push.scene.oracle().check_bytes("inspect", &told);
 }
 
-/// A registry without room, and names that cannot be pushed: a clear error, and no tag.
+/// A registry without free space, and names that cannot be pushed, give a clear error and no tag.
 #[test]
 fn a_full_registry_has_no_half_of_an_image() {
     let engine = Engine::get(Flavour::Containerd);
@@ -143,8 +143,8 @@ fn a_full_registry_has_no_half_of_an_image() {
     push.run(&["--push", "--load"]).expect_code(2);
 }
 
-/// A registry whose tokens a service gives: one that has expired there is told with what renews it, and a good one
-/// pushes.
+/// The tokens of the registry come from a service. An expired token is reported with the command that renews it, and
+/// a valid one pushes.
 #[test]
 fn an_expired_token_is_told_and_a_good_one_pushes() {
     let engine = Engine::get(Flavour::Modern);
@@ -164,7 +164,8 @@ fn an_expired_token_is_told_and_a_good_one_pushes() {
     assert!(asked.iter().any(|asked| asked.granted && asked.scopes.iter().any(pushed)), "{asked:?}");
 }
 
-/// A connection that is cut in the middle of a layer: the engine or we begin again, and the image is whole.
+/// The connection is cut in the middle of a layer. The engine or our client starts again, and the pushed image is
+/// complete.
 #[test]
 fn a_push_that_is_cut_is_begun_again() {
     let engine = Engine::get(Flavour::Containerd);
@@ -178,8 +179,8 @@ fn a_push_that_is_cut_is_begun_again() {
     assert!(proxy.said().contains("cut"), "{}", proxy.said());
 }
 
-/// B10: the name is given to another image between the search and the push. What the registry got was not searched, and
-/// that is told.
+/// B10: another image gets the name between the search and the push. The pushed image was not searched, and the build
+/// reports this.
 fn a_name_that_another_image_takes_is_no_push_of_ours(engine: &Engine) {
     let registry = Registry::plain_inside(engine);
     let push = Push::new(engine, Scene::on(engine), &registry);
@@ -191,7 +192,7 @@ fn a_name_that_another_image_takes_is_no_push_of_ours(engine: &Engine) {
     push.run(&["--push"]).expect_code(0);
 }
 
-/// Hands requests on to the engine, and gives the name to another image before the first push.
+/// A proxy of the engine that gives the name to another image before the first push.
 struct Between {
     address: String,
 }
@@ -205,7 +206,7 @@ impl Between {
         let rename = format!("POST /images/busybox/tag?repo={repository}&tag={tag} HTTP/1.1\r\nHost: engine\r\n");
         let rename = format!("{rename}Connection: close\r\nContent-Length: 0\r\n\r\n");
         let renamed = Arc::new(AtomicBool::new(false));
-        // Ends with the test's process.
+        // The thread ends with the test's process.
         thread::spawn(move || {
             for client in listener.incoming() {
                 let (Ok(client), target) = (client, target.clone()) else { return };
@@ -238,7 +239,7 @@ fn hand_on(mut client: UnixStream, target: &str, renamed: &AtomicBool, rename: &
     let _ = engine.shutdown(Shutdown::Write);
 }
 
-/// Cuts the first connection that carries more than a few bytes, inside of the engine's own network.
+/// A proxy that cuts the first connection after more than a few bytes. It runs inside of the engine's own network.
 struct Proxy<'a> {
     engine: &'a Engine,
     container: String,

@@ -1,5 +1,5 @@
-//! Builders that stand by themselves, as `docker buildx create` makes them: a real BuildKit at an address of its own,
-//! and another engine that keeps the images (B17).
+//! Builders that are independent of the engine, as `docker buildx create` makes them: a real BuildKit at an address
+//! of its own, and another engine that stores the images (B17).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::process::Output;
 use acceptance::{BuilderRelay, ImageName, Registry, SERVER};
 use ptest::{Canary, Engine, Flavour, Scene, Tool};
 
-/// A project whose builder is one engine's BuildKit and whose images go to another engine.
+/// A project that builds with the BuildKit of one engine, and whose images go to another engine.
 struct Shop {
     scene: Scene,
     keeper: Engine,
@@ -21,7 +21,7 @@ impl Shop {
         let (keeper, maker) = (Engine::get(Flavour::Modern), Engine::get(Flavour::Containerd));
         let scene = Scene::on(&keeper);
         let token = scene.oracle().token("TOKEN");
-        // Such a builder has no images of an engine, so that the base is a file of the project.
+        // Such a builder cannot use the images of an engine, so the base is a file of the project.
         let container = String::from_utf8(maker.docker(&["create", "busybox"])).expect("an id");
         let base = maker.docker(&["export", container.trim()]);
         maker.docker(&["rm", container.trim()]);
@@ -29,7 +29,7 @@ impl Shop {
         Self { scene, keeper, maker, token }
     }
 
-    /// Writes a Dockerfile of steps that no other test has.
+    /// Writes a Dockerfile with steps that no other test has.
     fn dockerfile(&self, mark: &str, leak: &str) {
         let text = format!(
             "FROM scratch\nADD base.tar /\nRUN test -n \"$TOKEN\"; echo {mark}-{} > /made{leak}\nCMD [\"cat\", \"/made\"]\n",
@@ -47,7 +47,7 @@ impl Shop {
         self.scene.home().join(".docker/buildx")
     }
 
-    /// Runs the real `docker buildx`, with the scene's own builders.
+    /// Runs the real `docker buildx` with the builders of the scene.
     fn buildx(&self, arguments: &[&str]) -> Output {
         let mut command = ptest::program("PBUILD_TEST_BUILDX");
         command.args(arguments).env("DOCKER_HOST", self.keeper.docker_host()).env("BUILDX_CONFIG", self.store());
@@ -96,7 +96,7 @@ fn b17_a_remote_builder_s_image_is_loaded_when_it_is_clean_and_not_before() {
     assert!(!shop.maker.try_docker(&["image", "inspect", image.as_str()]).status.success());
     shop.scene.oracle().check_bytes("inspect", &image.told_by_the_engine());
 
-    // A cache comes here from such a builder too, and is searched.
+    // Such a builder also sends its cache to this machine, where it is searched.
     let cache = ["--load", "--cache-to", "type=local,dest=cache,mode=max"];
     with(&cache).expect_code(0).expect_stderr("audit     cache of ").expect_stderr("blobs written");
     assert!(shop.has("cache/index.json"));
@@ -112,7 +112,7 @@ fn b17_a_remote_builder_s_image_is_loaded_when_it_is_clean_and_not_before() {
     with(&pushing).expect_code(2).expect_stderr("--cache-to: not with secrets, where the builder itself");
 }
 
-/// What docker's own client makes there is what we make.
+/// pbuild makes the same files as docker's own client with this builder.
 #[test]
 fn a_remote_builder_makes_the_files_that_docker_makes() {
     let shop = Shop::new();
@@ -149,7 +149,7 @@ fn the_builder_that_buildx_uses_is_ours_too_and_the_doctor_names_it() {
     doctor.expect_stdout("near at unix://").expect_stdout("gateway.exec");
 }
 
-/// The builder's container speaks through the engine; it ends with its builder.
+/// The container of a builder, which is reached through an engine. It is removed when this value is dropped.
 struct Boxed<'a>(&'a Engine, &'static str);
 
 impl Drop for Boxed<'_> {
@@ -219,28 +219,28 @@ fn a_builder_that_cannot_be_used_is_named_with_the_reason() {
     shop.create_with_tls("stranger", &relay, "stranger");
     shop.dockerfile("none", "");
     let with = |builder: &str| shop.build(&["--builder", builder]).run();
-    // A server that refuses a certificate sends its reason and closes. Now and then the kernel takes the reason away together
-    // with the connection, because there were bytes that nobody had read; then there is only the end to tell.
+    // A server that refuses a certificate sends its reason and closes. Sometimes the kernel drops the reason together
+    // with the connection, because it still held unread bytes; then only the end can be reported.
     let told = (0..5).any(|_| {
         let refused = with("stranger");
         refused.expect_code(30).expect_stderr("stranger at tcp://");
         refused.stderr().contains("alert: ")
     });
     assert!(told, "the reason is told");
-    // Without TLS where TLS is spoken.
+    // A connection without TLS to a port with TLS.
     with(relay.address()).expect_code(30).expect_stderr(relay.address());
     with("nowhere").expect_code(2).expect_stderr("(--builder)").expect_stderr("describes far, stranger");
     let by_variable = shop.build(&[]).env("BUILDX_BUILDER", "nowhere").run();
     by_variable.expect_code(2).expect_stderr("(BUILDX_BUILDER)");
     with("tcp://127.0.0.1:1").expect_code(30).expect_stderr("no BuildKit answers at tcp://127.0.0.1:1");
     with("kube-pod://one").expect_code(2).expect_stderr("kube-pod");
-    // C16: everybody on the way could read along.
+    // C16: everybody on the network path could read the connection.
     let open = shop.build(&["--builder", "tcp://127.0.0.1:1", "--require-tls"]).run();
     open.expect_code(2).expect_stderr("--require-tls");
     let address = relay.address().to_owned();
     drop(relay);
     fs::remove_file(shop.store().join("instances/stranger")).expect("a builder");
-    // Its files are gone with it.
+    // The files of the relay were removed with it.
     with("far").expect_code(2).expect_stderr("ca.pem");
     with(&address).expect_code(30).expect_stderr("no BuildKit answers");
 }

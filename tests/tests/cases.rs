@@ -1,13 +1,13 @@
-//! `docs/cases.md` says what each case of bad input and of faults is about. Every case there has a test that names it,
-//! in its own name (`…_d4`) or in a comment beside it (`D4`), or a line in `docs/limits.md` that says why not; and
-//! whatever the sources cite is on the page.
+//! `docs/cases.md` describes each case of bad input and of faults. Every case on that page has a test that names it,
+//! in the test's name (`…_d4`) or in a comment beside it (`D4`), or has a line in `docs/limits.md` with the reason
+//! why it has no test. Every case that the sources cite is on the page.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What no test names, because every one of them holds it: the oracle that searches each run, and the properties of
-/// masking.
+/// The cases that no single test names, because every test covers them: the oracle searches every run, and masking
+/// has property tests.
 const EVERYWHERE: [&str; 2] = ["P1", "P2"];
 
 fn root() -> PathBuf {
@@ -29,7 +29,7 @@ fn rust_sources() -> Vec<PathBuf> {
     found
 }
 
-/// Returns the part of a source that is tests.
+/// Returns the part of a source file that consists of tests.
 fn tests_of(path: &Path, text: &str) -> String {
     let relative = path.strip_prefix(root()).expect("a path of the house");
     let inside =
@@ -40,7 +40,7 @@ fn tests_of(path: &Path, text: &str) -> String {
     text.split_once("#[cfg(test)]").map(|(_, tests)| tests.to_owned()).unwrap_or_default()
 }
 
-/// Whether a word is a case: a letter and a number of one or two digits.
+/// Returns true if a word is a case: a letter, and a number of one or two digits.
 fn is_case(word: &str) -> bool {
     let mut characters = word.chars();
     let letter = characters.next();
@@ -49,7 +49,7 @@ fn is_case(word: &str) -> bool {
         && characters.all(|digit| digit.is_ascii_digit())
 }
 
-/// Finds the cases that one line names: words of a comment, or the parts of a function's name.
+/// Returns the cases that a line names, as words of a comment or as parts of a function's name.
 fn named(line: &str) -> Vec<String> {
     let line = line.trim_start();
     let comment = line.split_once("//").map(|(_, comment)| comment).unwrap_or_default();
@@ -62,7 +62,7 @@ fn named(line: &str) -> Vec<String> {
     words.chain(name.split('_').filter(|part| is_case(part)).map(str::to_owned)).collect()
 }
 
-/// Reads the cases of the page, and the subject of each.
+/// Reads the cases of the page with their descriptions.
 fn catalogue() -> BTreeMap<String, String> {
     let page = fs::read_to_string(root().join("docs/cases.md")).expect("docs/cases.md");
     let row = |line: &str| {
@@ -75,7 +75,7 @@ fn catalogue() -> BTreeMap<String, String> {
     cases
 }
 
-/// Finds the cases that sources cite, and where: all of the text, or tests alone.
+/// Finds the cases that sources cite, with the files. `part` selects all of a file's text, or only its tests.
 fn cited(part: impl Fn(&Path, &str) -> String) -> BTreeMap<String, BTreeSet<String>> {
     let mut places: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for path in rust_sources().into_iter().filter(|path| !path.ends_with("tests/tests/cases.rs")) {
@@ -87,7 +87,7 @@ fn cited(part: impl Fn(&Path, &str) -> String) -> BTreeMap<String, BTreeSet<Stri
     places
 }
 
-/// Reads the cases that `docs/limits.md` has in brackets.
+/// Reads the cases that `docs/limits.md` has in square brackets.
 fn limited() -> BTreeSet<String> {
     let limits = fs::read_to_string(root().join("docs/limits.md")).expect("docs/limits.md");
     let brackets = limits.split('[').skip(1).filter_map(|rest| rest.split_once(']')).map(|(inside, _)| inside);
@@ -109,7 +109,7 @@ fn every_case_has_a_test_that_names_it_or_a_limit_that_says_why_not() {
 #[test]
 fn every_case_that_is_cited_is_on_the_page() {
     let catalogue = catalogue();
-    // Words of other worlds, such as a type's `U32`, begin with letters that no family has.
+    // Words with other meanings, such as the type `U32`, begin with letters that no family of cases has.
     let letters: BTreeSet<char> = catalogue.keys().filter_map(|case| case.chars().next()).collect();
     let of_a_family = |case: &str| case.chars().next().is_some_and(|letter| letters.contains(&letter));
     let unknown: Vec<_> = cited(|_, text| text.to_owned())

@@ -1,4 +1,4 @@
-//! The files for CI, as far as a machine without those services can try them: their schemas, and every script of them.
+//! The files for CI, as far as they can be tested without the CI services: their schemas, and every script in them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,19 +18,19 @@ fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run scripts/test"))
 }
 
-/// Writes an archive that leaks, or not, into the scene's project.
+/// Writes an archive into the scene's project, with the token in it if there is one.
 fn archive(scene: &Scene, token: Option<&Canary>) -> PathBuf {
     let content = token.map_or("clean", Canary::text);
     let tar = Image::new().layer(Layer::new().file("srv/conf", content), "RUN make").docker_oci("shop:1").tar();
     scene.write_secret("image.tar", tar)
 }
 
-/// Makes a `PATH` with the tool under test before everything else.
+/// Makes a search path with the tools under test before all others.
 fn path() -> String {
     format!("{}:{}", variable("PBUILD_TEST_BINARIES"), variable("PATH"))
 }
 
-/// The scripts of a CI file, their variables, and its inputs' defaults.
+/// A CI file: its scripts with their variables, and the defaults of its inputs.
 struct File {
     inputs: BTreeMap<String, String>,
     steps: Vec<(String, BTreeMap<String, String>)>,
@@ -76,7 +76,7 @@ fn every_file_follows_the_schema_of_its_service() {
     }
 }
 
-/// Runs the steps of an action one after the other, as a runner does, and returns the last one's outcome.
+/// Runs the steps of an action one after the other, as a runner does, and returns the outcome of the last one.
 fn run_action(name: &str, scene: &Scene, token: &Canary, given: &[(&str, &str)]) -> (Outcome, String) {
     let mut file = File::read(&format!("actions/{name}/action.yml"));
     file.inputs.extend(given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
@@ -126,7 +126,7 @@ fn the_action_s_own_steps_tell_a_leak_and_a_clean_image() {
     let (outcome, outputs) = run_action("audit", &scene, &token, &given);
     outcome.expect_code(0);
     assert_eq!(outputs, "result=clean\n");
-    // What looks like a command in an input is a name that no engine has, and runs nothing.
+    // An input that looks like a command is only an unknown name of an image, and runs nothing.
     let hostile = [("image", "docker-archive:$(touch hacked); touch hacked"), ("secrets", "TOKEN")];
     let (outcome, outputs) = run_action("audit", &scene, &token, &hostile);
     outcome.expect_code(2);
@@ -134,7 +134,7 @@ fn the_action_s_own_steps_tell_a_leak_and_a_clean_image() {
     assert!(!scene.project().join("hacked").exists());
 }
 
-/// The entrances end with the job: what a runner has of its own stays as it was.
+/// The entrances end with the job: the runner's own files stay as they were.
 #[test]
 fn the_setup_action_changes_a_folder_of_docker_s_that_ends_with_the_job() {
     let scene = Scene::new();
@@ -179,7 +179,7 @@ fn the_build_action_names_what_is_clean_and_nothing_else() {
     assert_eq!(outputs, "result=failed\n");
 }
 
-/// GitLab's templates and its component have the same script.
+/// GitLab's templates and GitLab's component contain the same script.
 #[test]
 fn the_build_templates_push_what_is_clean_and_nothing_else() {
     let engine = Engine::get(Flavour::Modern);
@@ -215,7 +215,8 @@ fn the_template_s_own_script_tells_a_leak_and_a_clean_image() {
     }
 }
 
-/// Every command line of the page's shell examples, with a docker that hands out the test's archive.
+/// Runs every command line of the page's shell examples. The `docker` in the search path returns the archive of the
+/// test.
 #[test]
 fn the_commands_of_the_page_do_what_it_says() {
     let page = fs::read_to_string(root().join("docs/ci.md")).expect("the page");
@@ -223,7 +224,7 @@ fn the_commands_of_the_page_do_what_it_says() {
     let (build, block) = (blocks.next().expect("how to build"), blocks.next().expect("how to search"));
     let pipeline = fs::read_to_string(root().join("examples/ci/Jenkinsfile")).expect("a pipeline");
     let pipeline = pipeline.split_once("sh '").and_then(|(_, rest)| rest.split_once('\'')).expect("a command").0;
-    // Both build in a folder without a Dockerfile, so that the flags are read and nothing runs.
+    // Both commands run in a folder without a Dockerfile, so the flags are read but nothing is built.
     for line in [build, pipeline] {
         let empty = Scene::new();
         let shell = empty.tool("/bin/sh").args(["-ec", line]).env("PATH", path()).env("IMAGE", "shop:1");
@@ -244,7 +245,7 @@ fn the_commands_of_the_page_do_what_it_says() {
     run(lines[0]).expect_code(10).expect_stdout("/srv/conf").expect_stderr("change its value");
     archive(&scene, None);
     run(lines[0]).expect_code(0).expect_stdout("the image may go on");
-    // The other line names a registry of the reader's; the same script takes any source.
+    // The second line names a registry that does not exist; the same script accepts any source.
     let other = lines[1].replace("docker://registry.example/shop:1", "docker-archive:image.tar");
     assert_ne!(other, lines[1]);
     run(&other).expect_code(0);

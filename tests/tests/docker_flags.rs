@@ -1,4 +1,4 @@
-//! `docs/coming-from-docker-build.md` against the help texts of the real buildx and of ours.
+//! Compares `docs/coming-from-docker-build.md` with the help texts of the real buildx and of pbuild.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,7 +8,7 @@ use acceptance::{ImageName, on_every_engine};
 use ptest::{Engine, Flavour, Scene};
 use serde_json::Value;
 
-/// Finds the long flags of a help text.
+/// Finds the long flags in a help text.
 fn flags(help: &str) -> BTreeSet<String> {
     let flag = |line: &str| {
         let word = line.split_whitespace().find(|word| word.starts_with("--"))?;
@@ -19,7 +19,7 @@ fn flags(help: &str) -> BTreeSet<String> {
     help.lines().filter_map(flag).collect()
 }
 
-/// Reads the table of the page: the words about each flag.
+/// Reads the table of the page: the description of each flag.
 fn table(page: &str) -> BTreeMap<String, String> {
     let row = |line: &str| {
         let mut cells = line.strip_prefix("| `--")?.split('|');
@@ -72,7 +72,7 @@ fn the_page_names_every_flag_of_docker_and_says_the_truth_about_ours() {
     }
 }
 
-/// Who is behind a proxy has told docker once.
+/// Users behind a proxy have configured it once, in docker.
 #[test]
 fn proxies_of_docker_s_configuration_reach_the_steps() {
     let engine = Engine::get(Flavour::Modern);
@@ -82,7 +82,7 @@ fn proxies_of_docker_s_configuration_reach_the_steps() {
     fs::create_dir_all(&docker).expect("a folder of the test");
     let proxies = r#"{"proxies": {"default": {"httpProxy": "http://proxy.invalid:1", "noProxy": "a.invalid"}}}"#;
     fs::write(docker.join("config.json"), proxies).expect("a file of the test");
-    // Proxies are no part of a step's cache key, so the step is one that no other test has.
+    // Proxies are not a part of a step's cache key, so the step must be one that no other test has.
     let mark = image.as_str();
     let step = format!("RUN echo $HTTP_PROXY $http_proxy $NO_PROXY $HTTPS_PROXY > /proxies; echo {mark} > /mark\n");
     scene.write("Dockerfile", format!("FROM busybox\n{step}"));
@@ -96,7 +96,7 @@ fn proxies_of_docker_s_configuration_reach_the_steps() {
     scene.pbuild().args(["build", "."]).run().expect_stderr("config.json").expect_stderr("another type");
 }
 
-/// What docker's client reads of the environment counts where no flag says more.
+/// The variables that docker's client reads apply, unless a flag overrides them.
 #[test]
 fn variables_of_docker_s_client_are_read() {
     let engine = Engine::get(Flavour::Modern);
@@ -126,7 +126,7 @@ fn variables_of_docker_s_client_are_read() {
     assert!(image.exists());
 }
 
-/// Scripts write `--no-cache=$NO_CACHE`, and wrappers append what stands there already.
+/// Scripts write `--no-cache=$NO_CACHE`, and wrappers repeat flags.
 #[test]
 fn flags_are_written_in_docker_s_ways() {
     let engine = Engine::get(Flavour::Modern);
@@ -157,7 +157,7 @@ fn flags_are_written_in_docker_s_ways() {
 
 on_every_engine!(a_source_policy_holds_with_secrets_and_without);
 
-/// A supply chain's rules, which docker's client takes from a variable.
+/// The rules of a supply chain, which docker's client reads from a variable.
 fn a_source_policy_holds_with_secrets_and_without(engine: &Engine) {
     let scene = Scene::on(engine);
     let token = scene.oracle().token("TOKEN");
@@ -178,7 +178,7 @@ fn a_source_policy_holds_with_secrets_and_without(engine: &Engine) {
         denied.expect_code(1);
         let other = build(&rule("DENY", "other"), secret);
         if engine.flavour() == Flavour::Old {
-            // It knows no policies and would build.
+            // The old engine knows no source policies, and would build without them.
             denied.expect_stderr("too old for a source policy");
             other.expect_code(1);
         } else {
@@ -191,7 +191,7 @@ fn a_source_policy_holds_with_secrets_and_without(engine: &Engine) {
 
 on_every_engine!(secrets_that_docker_takes_are_taken);
 
-/// A pull request from a fork has no secrets, a keystore has NUL bytes, and a bundle of certificates is long.
+/// A pull request from a fork has no secrets, a keystore contains zero bytes, and a bundle of certificates is long.
 fn secrets_that_docker_takes_are_taken(engine: &Engine) {
     let scene = Scene::on(engine);
     let token = scene.oracle().token("STORE");
@@ -228,7 +228,7 @@ fn secrets_that_docker_takes_are_taken(engine: &Engine) {
     required.expect_code(40).expect_stderr("id=FORKED?").expect_stderr("optional = true");
 }
 
-/// Finds the facts of the checkout in the provenance of an OCI archive.
+/// Finds the facts about the checkout in the provenance of an OCI archive.
 fn checkout_facts(archive: &Path) -> Option<Value> {
     let bytes = fs::read(archive).expect("an archive");
     let mut archive = tar::Archive::new(bytes.as_slice());
@@ -269,7 +269,7 @@ fn provenance_names_the_checkout_as_docker_does() {
     let built = scene.pbuild().args(["build", "--provenance=mode=min", "-o", &to("ours.tar"), "."]).run();
     built.expect_code(0);
     assert_eq!(checkout_facts(&scene.project().join("ours.tar")), Some(expected.clone()));
-    // Nothing of a frontend stands in the provenance of a build with secrets; labels are the image's own.
+    // The provenance of a build with secrets contains nothing from a frontend. Labels belong to the image.
     let labelled = scene.pbuild().args(["build", "-t", mark.as_str(), "--secret", "id=TOKEN", "."]);
     labelled.env("TOKEN", token.text()).env("BUILDX_GIT_LABELS", "1").run().expect_code(0);
     let told = engine.docker(&["image", "inspect", "--format", "{{json .Config.Labels}}", mark.as_str()]);

@@ -29,7 +29,7 @@ fn docker_finds_pbuild_and_hands_it_its_engine() {
     assert!(built.status.success(), "{}", text(&built.stderr));
     assert_eq!(image.run(&["cat", "/made"]), "made\n");
 
-    // The engine is the one of docker's own flag, and pbuild's exit codes arrive.
+    // docker's own flag chooses the engine, and pbuild's exit codes are passed on.
     let elsewhere = docker(&["--host", "unix:///nonexistent/docker.sock", "pbuild", "build", &project]);
     assert_eq!(elsewhere.status.code(), Some(30), "{}", text(&elsewhere.stderr));
     assert!(text(&elsewhere.stderr).contains("/nonexistent/docker.sock"), "{}", text(&elsewhere.stderr));

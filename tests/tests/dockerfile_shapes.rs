@@ -1,5 +1,5 @@
-//! Ways to write a Dockerfile: whatever BuildKit reads as a step gets its secrets, and what it refuses is told in its
-//! own words, with the user's own lines.
+//! The ways to write a Dockerfile: every step that BuildKit recognises gets its secrets, and errors are reported in
+//! BuildKit's words with the user's own lines.
 
 use acceptance::ImageName;
 use ptest::{Canary, Engine, Flavour, Outcome, Scene};
@@ -10,7 +10,7 @@ fn build(scene: &Scene, image: &ImageName<'_>, token: &Canary) -> Outcome {
 }
 
 /// Escape characters, comments inside of a command, line ends, a byte order mark, a keyword on two lines, and two
-/// backslashes at a line's end (F2, F3, F4, F5, F6, F7).
+/// backslashes at the end of a line (F2, F3, F4, F5, F6, F7).
 #[test]
 fn every_way_to_write_a_step_sees_the_secrets() {
     let engine = Engine::get(Flavour::Modern);
@@ -37,8 +37,8 @@ fn every_way_to_write_a_step_sees_the_secrets() {
     }
 }
 
-/// A line that is too long, words that are none, a step that fails behind comments and continuations: the file's own
-/// line is named, whatever was injected (F8, F17, F19).
+/// A line that is too long, an unknown instruction, and a step that fails after comments and continuations: the
+/// message names the user's own line, in spite of the injection (F8, F17, F19).
 #[test]
 fn what_is_refused_is_told_with_the_user_s_own_lines() {
     let engine = Engine::get(Flavour::Modern);
@@ -60,8 +60,8 @@ fn what_is_refused_is_told_with_the_user_s_own_lines() {
     }
 }
 
-/// The Dockerfile's own ignore file counts instead of the context's, and a rule that sends an env file is told with its
-/// line (B23, B24).
+/// The Dockerfile's own ignore file replaces that of the context, and a rule that sends an env file is reported with
+/// its line (B23, B24).
 #[test]
 fn ignore_files_say_what_is_sent() {
     let engine = Engine::get(Flavour::Modern);

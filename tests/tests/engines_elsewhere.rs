@@ -1,5 +1,5 @@
-//! Engines that are not at a socket of this machine: docker contexts over TLS, and over ssh with a real sshd. What a
-//! context says is written by docker's own client.
+//! Engines on other machines: docker contexts over TLS, and over ssh with a real sshd. Docker's own client writes the
+//! contexts.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -59,14 +59,15 @@ fn a_context_over_tls_is_an_engine_and_strangers_are_refused_on_both_sides() {
     build(&scene, "missing", &image, &token).run().expect_code(2).expect_stderr("missing");
 }
 
-/// An sshd of Debian's in a container, whose `docker system dial-stdio` reaches the engine.
+/// Debian's sshd in a container, whose `docker system dial-stdio` reaches the engine.
 struct Sshd<'engine> {
     engine: &'engine Engine,
     container: String,
     folder: PathBuf,
 }
 
-/// What docker's client does on the other machine: standard input and output are the engine's socket.
+/// The program that docker's client runs on the other machine. It connects its standard input and output with the
+/// engine's socket.
 const DIAL: &str = "#!/usr/bin/python3
 import os, socket, sys, threading
 assert sys.argv[1:] == ['system', 'dial-stdio'], sys.argv
@@ -108,7 +109,8 @@ impl<'engine> Sshd<'engine> {
         told.lines().next().and_then(|line| line.rsplit(':').next()).expect("a port").trim().to_owned()
     }
 
-    /// Writes our ssh with a configuration of its own, and returns the folder in which it is found before the real one.
+    /// Writes a program `ssh` that uses a configuration of its own, and returns its folder, which goes before the
+    /// real ssh in the search path.
     fn client(&self, key: &str, knows_the_host: bool) -> PathBuf {
         let bin = self.folder.join(format!("bin-{key}-{knows_the_host}"));
         fs::create_dir(&bin).expect("a folder");

@@ -1,4 +1,5 @@
-//! The first hour: an ordinary project becomes one of ours with one command, and builds with the same values.
+//! The first hour of a new user: one command adds a manifest to an ordinary project, which then builds with the same
+//! values.
 
 use std::fs;
 use std::path::Path;
@@ -6,12 +7,12 @@ use std::path::Path;
 use acceptance::{App, ImageName, on_every_engine};
 use ptest::{Engine, Scene};
 
-/// A project as one finds them: files, and the variable that its build needs.
+/// An ordinary project: its files, and the variable that its build needs.
 struct Shape {
     name: &'static str,
     dockerfile: &'static str,
     compose: &'static str,
-    /// `@` stands for the value.
+    /// The text of the env file, in which `@` stands for the value.
     env: &'static str,
     variable: &'static str,
 }
@@ -48,7 +49,7 @@ const SHAPES: [Shape; 3] = [
 
 fn project(scene: &Scene, shape: &Shape, image: &ImageName<'_>) -> String {
     let token = scene.oracle().token(shape.variable);
-    // A value is no part of a cache key, so the steps of another run must be others.
+    // The value is not a part of a cache key, so the steps of each run must differ.
     scene.write("Dockerfile", shape.dockerfile.replace("IMAGE", image.as_str()));
     scene.write("compose.yaml", shape.compose.replace("IMAGE", image.as_str()));
     let env = shape.env.replacen('@', token.text(), 1);
@@ -65,7 +66,7 @@ fn project(scene: &Scene, shape: &Shape, image: &ImageName<'_>) -> String {
 
 fn an_ordinary_project_builds_at_once_with_the_same_values(engine: &Engine) {
     for shape in &SHAPES {
-        // Engines of 2020 know heredocs in no Dockerfile.
+        // Engines of 2020 do not support heredocs in a Dockerfile.
         if shape.dockerfile.contains("<<EOF") && !knows_heredocs(engine) {
             continue;
         }
@@ -105,7 +106,7 @@ fn what_is_written_holds_names_and_is_trusted_and_nothing_is_overwritten() {
 
     scene.pbuild().args(["new", "--ignore"]).run().expect_code(0).expect_stderr("ignored");
     assert_eq!(fs::read_to_string(scene.project().join(".dockerignore")).unwrap(), ".env\n");
-    // Trusted: the value is read at once; a name that was added since asks.
+    // A trusted value is read at once. A name that was added later needs trust.
     let list = || scene.pbuild().args(["secrets", "list"]).run();
     list().expect_code(0).expect_stdout("app.toml (.env:1)");
     let manifest = fs::read_to_string(scene.project().join("app.toml")).unwrap();
@@ -134,7 +135,7 @@ fn a_broken_compose_file_is_told_by_its_place_and_not_by_its_text() {
 fn following_the_advice_gives_exactly_the_needed_steps_the_secret(engine: &Engine) {
     let (scene, image) = (Scene::on(engine), ImageName::new(engine, "advise"));
     let [token, other] = ["NPM_TOKEN", "OTHER_KEY"].map(|name| scene.oracle().token(name));
-    // The program does not name its variable.
+    // The program does not contain the name of its variable.
     scene.write("npm", "#!/bin/sh\nexport -p | grep TOKEN | sha256sum >\"/seen-$1\"\n");
     let dockerfile = "FROM busybox\nCOPY npm /bin/npm\nRUN : IMAGE; chmod +x /bin/npm\nRUN : IMAGE; npm ci\n\
                       RUN [\"npm\", \"run\"]\nRUN : IMAGE; echo \"${#OTHER_KEY}\" >/length\n";
@@ -166,7 +167,7 @@ fn following_the_advice_gives_exactly_the_needed_steps_the_secret(engine: &Engin
     assert!(!build.stderr().contains("unused"), "{}", build.stderr());
     scene.pbuild().args(["secrets", "advise"]).run().expect_code(0).expect_stderr("good: 2 steps read it");
 
-    // A pattern that nothing matches ends the build before anything runs, and says what is near.
+    // A pattern that matches no step ends the build before anything runs, and the message names a similar command.
     let broken = fs::read_to_string(scene.project().join("app.toml")).expect("a manifest").replace("npm *", "npn *");
     scene.write("app.toml", broken);
     let build = scene
@@ -215,7 +216,7 @@ fn every_command_of_the_page_runs(engine: &Engine) {
 
 on_every_engine!(every_command_of_the_page_runs);
 
-/// Doctor works without an engine and says so; it shows names and never a value.
+/// Doctor works without an engine and says so. It shows names and never a value.
 #[test]
 fn doctor_names_what_is_well_and_what_to_mend() {
     let scene = Scene::new();

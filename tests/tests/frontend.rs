@@ -1,7 +1,7 @@
-//! The frontend image, through docker's own doors: one line in the Dockerfile, or a build argument, and no client of
-//! ours.
+//! The frontend image with docker's own commands: it needs one line in the Dockerfile, or a build argument, and no
+//! client of ours.
 //!
-//! `scripts/test` makes the image of the workspace and loads it into every engine.
+//! `scripts/test` builds the image from the workspace and loads it into every engine.
 
 use std::fs;
 
@@ -25,7 +25,7 @@ on_every_engine!(
     a_base_is_searched_once_for_a_value_and_anew_for_another,
 );
 
-/// Asks for the engine's own words about an image that a build may change.
+/// Returns the engine's description of an image, without the parts that differ between builds.
 fn inspected(image: &ImageName<'_>) -> Value {
     let told = String::from_utf8(image.told_by_the_engine()).expect("JSON and a table");
     let (json, history) = told.split_once("\n]\n").expect("a list, then the history");
@@ -33,7 +33,8 @@ fn inspected(image: &ImageName<'_>) -> Value {
     let mut of_image = inspected[0].clone();
     let kept = ["Config", "Architecture", "Os"].map(|name| (name.to_owned(), of_image[name].take()));
     let layers = of_image["RootFS"]["Layers"].as_array().map_or(0, Vec::len);
-    // Without the image's ID and the time, of which the words vary: `2 seconds ago`, `Less than a second ago`.
+    // The image's ID and the time are removed, because the words for the time vary: `2 seconds ago`, `Less than a
+    // second ago`.
     let rest =
         |line: &str| line.split_once(" ago ").map(|(_, rest)| rest.split_whitespace().collect::<Vec<_>>().join(" "));
     let history: Vec<Option<String>> = history.lines().skip(1).map(rest).collect();
@@ -45,7 +46,7 @@ fn the_image_is_that_of_plain_docker(engine: &Engine) {
     let docker = Docker::new(engine);
     let token = docker.scene.oracle().token("TOKEN");
     let mark = docker.mark("same");
-    // The frontend inside of Docker 20.10 knows no here-documents.
+    // The frontend inside of Docker 20.10 does not support here-documents.
     let lines = match engine.flavour() {
         Flavour::Old => "RUN echo of several lines > here; test -f a.txt",
         Flavour::Modern | Flavour::Containerd => "RUN <<EOF\necho of several lines > here\ntest -f a.txt\nEOF",
@@ -82,7 +83,7 @@ fn a_leak_ends_the_build_with_the_line_and_without_an_image(engine: &Engine) {
         let _ = said.says("4 | >>> RUN mkdir /etc/app && \\").says("5 | >>>     echo \"key=$TOKEN\" > /etc/app/key");
     }
     assert!(!image.exists(), "the image has its name");
-    // Nothing went anywhere else.
+    // The result was not exported in any other way.
     let file = docker.scene.project().join("out.tar");
     docker.build(&["-o", "type=tar,dest=out.tar"], &[("TOKEN", &token)]).fails();
     assert!(!fs::metadata(&file).is_ok_and(|file| file.len() > 0), "there is an export");
@@ -114,12 +115,13 @@ fn a_value_that_was_not_brought_is_unset_told_and_with_require_an_error(engine: 
     assert!(said.last_line().contains("secret KEY was not brought"), "{}", said.last_line());
     docker.dockerfile("TOKEN,KEY requre", &text);
     let _ = docker.build(&[], &[("TOKEN", &token)]).fails().says("did you mean `require`?");
-    // buildx sends an empty value for a variable that is not set. The old engine takes it for none.
+    // buildx sends an empty value for a variable that is not set. The old engine reads the empty value as a missing
+    // one.
     docker.dockerfile("TOKEN require", &text);
     let words = ["build", "--progress", "plain", "--secret=id=TOKEN,env=NOT_SET_ANYWHERE", "."];
     let said = docker.run("PBUILD_TEST_BUILDX", &words, &[]).fails();
     let _ = said.says(if engine.flavour() == Flavour::Old { "TOKEN was not brought" } else { "secret TOKEN is empty" });
-    // Nothing at all is never silent.
+    // A build without any secret prints that nothing was searched.
     docker.dockerfile("", "FROM busybox\nRUN true\n");
     let _ = docker.build(&[], &[]).passes().says("so nothing was searched");
 }
@@ -136,7 +138,7 @@ fn a_leak_under_the_first_value_does_not_pass_under_the_second(engine: &Engine) 
             let _ = said.says("TOKEN is in layer 2, /leaked");
         }
         assert!(!image.exists());
-        // The same step, mended, passes, and so does it once more.
+        // The mended step passes, and passes again in a second build.
         docker.dockerfile(words, &format!("FROM busybox\nRUN echo {mark} ${{#TOKEN}} > /leaked\nRUN true\n"));
         for _ in 0..2 {
             docker.build(&["-t", image.as_str()], &[("TOKEN", &second)]).passes();
@@ -152,7 +154,7 @@ fn chosen_from_outside_it_injects_too(engine: &Engine) {
     let argument = format!("BUILDKIT_SYNTAX={IMAGE} TOKEN require");
     let mark = docker.mark("outside");
     let text = format!("FROM busybox\nRUN echo {mark} ${{#TOKEN}} > /length\n");
-    // The Dockerfile may name our frontend itself: then the inner one hands the build on.
+    // The Dockerfile may name our frontend image itself. The inner one then passes the build on.
     for own in ["", &format!("# syntax={IMAGE} OTHER require\n")] {
         docker.scene.write("Dockerfile", format!("{own}{text}"));
         let said = docker.build(&["--build-arg", &argument, "-t", image.as_str()], &[("TOKEN", &token)]).passes();
@@ -162,7 +164,7 @@ fn chosen_from_outside_it_injects_too(engine: &Engine) {
     }
 }
 
-/// The client of this project, on a Dockerfile that names the frontend image.
+/// Our own client builds a Dockerfile that names the frontend image.
 fn pbuild_itself_injects_once_and_searches_once(engine: &Engine) {
     let docker = Docker::new(engine);
     let token = docker.scene.oracle().token("TOKEN");
@@ -265,7 +267,7 @@ fn the_manifest_of_the_context_says_who_gets_what(engine: &Engine) {
     let _ = docker.build(&[], &secrets).fails().says("the syntax line says app.toml, and the context has none");
 }
 
-/// A key that builders share binds the steps, and one that could be guessed is refused.
+/// A key that builders share makes the steps depend on the value, and a key that could be guessed is refused.
 fn a_base_is_searched_once_for_a_value_and_anew_for_another(engine: &Engine) {
     let docker = Docker::new(engine);
     let [elsewhere, within] = [docker.scene.oracle().token("ELSEWHERE"), docker.scene.oracle().planted("WITHIN")];
@@ -281,7 +283,8 @@ fn a_base_is_searched_once_for_a_value_and_anew_for_another(engine: &Engine) {
         docker.build(&[], &[("TOKEN", value)])
     };
     let _ = build(0, &elsewhere).passes().says("searched 1 step, the base image · ");
-    // Builds of other tests may hold the builder's folder, and BuildKit makes another one then.
+    // While builds of other tests use the builder's folder, BuildKit makes another folder, so several builds are
+    // tried.
     let known = "searched 1 step · the base image was clean before · ";
     assert!((1..9).any(|number| build(number, &elsewhere).passes().text().contains(known)), "no base is remembered");
     let _ = build(10, &within).fails().says("TOKEN is in layer").says("/etc/value");
@@ -315,7 +318,7 @@ fn the_client_s_key_binds_the_steps() {
     let _ = docker.build(&[], &[("TOKEN", &token)]).fails().says("no secret for steps");
 }
 
-/// Every builder pulls it, BuildKit asks its labels, and no container of it has a network.
+/// Every builder pulls the image, BuildKit reads its labels, and its containers have no network.
 #[test]
 fn the_image_is_small_and_says_what_it_can_do() {
     let engine = Engine::get(Flavour::Modern);
@@ -330,7 +333,7 @@ fn the_image_is_small_and_says_what_it_can_do() {
     assert_eq!(told[0]["RootFS"]["Layers"].as_array().map(Vec::len), Some(1));
 }
 
-/// A step that fails is the build's own failure, and keeps its line.
+/// A failed step fails the build with its own error and line.
 #[test]
 fn a_failing_step_fails_as_with_docker() {
     let engine = Engine::get(Flavour::Modern);
@@ -341,7 +344,7 @@ fn a_failing_step_fails_as_with_docker() {
     let _ = said.never_says("[pbuild]");
 }
 
-/// The page's own snippets, with this test's image and with a step that needs no package.
+/// Builds the page's own examples, with the image of this test and with a step that needs no package.
 #[test]
 fn the_page_s_snippets_build() {
     let engine = Engine::get(Flavour::Modern);
@@ -375,7 +378,7 @@ fn the_page_s_snippets_build() {
     let said = docker.run("PBUILD_TEST_BUILDX", &["bake", "--progress", "plain"], &secrets).passes();
     let _ = said.says("clean: NPM_TOKEN");
 
-    // The words that other people's programs pass on are those that the frontend knows.
+    // The page's arguments for other people's programs are words that the frontend accepts.
     for (language, part) in [("yaml", "build-push-action"), ("yaml", "docker:28-dind"), ("sh", "require")] {
         let block = snippet(language, part);
         let (_, line) = block.split_once("BUILDKIT_SYNTAX=").expect("the argument");
@@ -403,7 +406,7 @@ fn questions_are_answered_as_docker_answers_them() {
     }
 }
 
-/// Both platforms need no machine of their own: nothing runs.
+/// Neither platform needs a machine of its own, because no step runs.
 #[test]
 fn every_platform_is_searched() {
     let engine = Engine::get(Flavour::Containerd);
@@ -487,7 +490,7 @@ fn compose_and_bake_build_with_it() {
     docker.scene.write("Dockerfile", format!("FROM busybox\nRUN echo {mark} $TOKEN > /made\n"));
     let said = docker.run("PBUILD_TEST_COMPOSE", &["--progress", "plain", "build"], &variables).fails();
     let _ = said.says("TOKEN is in layer 2, /made");
-    // What another target made without it is a part of the image.
+    // The target `base` is built without the frontend image, but its files are a part of the image and are searched.
     docker.scene.write_secret("key", token.value());
     docker.scene.write("app.Dockerfile", "FROM from\nRUN true\n");
     let said = docker.run("PBUILD_TEST_BUILDX", &["bake", "--progress", "plain", "app"], &variables);

@@ -1,4 +1,4 @@
-//! The frontend image, where the Dockerfile and its files come from other places than a folder, and steps of every shape.
+//! The frontend image with a Dockerfile and files that do not come from a folder, and with steps of every form.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -18,7 +18,7 @@ on_every_engine!(
     the_image_comes_from_a_registry_that_asks_who_one_is,
 );
 
-/// A tar archive of these files.
+/// Makes a tar archive of these files.
 fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
     for (name, bytes) in files {
@@ -31,7 +31,7 @@ fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
     archive.into_inner().expect("memory takes every byte")
 }
 
-/// The Dockerfile with a syntax line of ours.
+/// Returns a Dockerfile with a syntax line that names our frontend image.
 fn text(words: &str, rest: &str) -> String {
     format!("# syntax={FRONTEND} {words}\n{rest}")
 }
@@ -44,7 +44,7 @@ fn a_dockerfile_on_standard_input_is_built_and_searched(engine: &Engine) {
     docker.scene.write("file", "of the folder\n");
     let clean = text("TOKEN", &format!("FROM busybox\nRUN echo {mark} ${{#TOKEN}} > /made\n"));
     let leaking = text("TOKEN", &format!("FROM busybox\nRUN echo {mark} > /made\nRUN echo $TOKEN > /leaked\n"));
-    // Alone, and beside a folder that is the context.
+    // The Dockerfile comes alone, and then together with a folder as the context.
     for (context, file) in [("-", None), (".", Some("--file=-"))] {
         let arguments: Vec<&str> = ["-t", image.as_str()].into_iter().chain(file).collect();
         let build = |text: &str| docker.build_of(context, &arguments, &[("TOKEN", &token)], text.as_bytes());
@@ -76,7 +76,7 @@ fn an_archive_on_standard_input_is_built_and_searched(engine: &Engine) {
     assert!(!image.exists());
     let _ = build(b"of the archive\n").passes().says("[pbuild] clean: TOKEN · 1 injected");
     assert_eq!(image.run(&["cat", "/file", "/made"]), format!("of the archive\n{mark} 32\n"));
-    // The manifest is asked for from a folder of the client's.
+    // The manifest is only read from a folder of the client.
     let dockerfile = text("app.toml", "FROM busybox\n");
     let input = archive(&[("Dockerfile", dockerfile.as_bytes()), ("app.toml", b"[secrets]\nTOKEN = {}\n")]);
     let said = docker.build_of("-", &[], &[("TOKEN", &token)], &input).fails();
@@ -100,7 +100,7 @@ fn a_repository_is_built_and_searched(engine: &Engine) {
     server.commit(&[("Dockerfile", &dockerfile(""))]);
     let _ = build().passes().says("[pbuild] clean: TOKEN · 1 injected");
     assert_eq!(image.run(&["cat", "/file", "/made"]), format!("of the repository\n{mark} 32\n"));
-    // Chosen from outside it is the same, and the manifest is read from folders of the client's alone.
+    // With the build argument, the result is the same, and the manifest is only read from folders of the client.
     let argument = format!("BUILDKIT_SYNTAX={FRONTEND} TOKEN app.toml");
     let said = docker.build_of(&server.context(), &["--build-arg", &argument], &[("TOKEN", &token)], &[]).fails();
     let _ = said.says("app.toml, which is read from a folder of the client's");
@@ -111,7 +111,7 @@ fn steps_without_a_network_get_the_secrets(engine: &Engine) {
     let token = docker.scene.oracle().planted("TOKEN");
     let image = ImageName::new(engine, "alone");
     let mark = docker.mark("alone");
-    // Two lines of headings, then one for each interface: `lo` alone.
+    // The file has two lines of headings and one line for each interface, which is only `lo`.
     let step = "test $(wc -l < /proc/net/dev) = 3 && grep -q lo: /proc/net/dev";
     docker.dockerfile("TOKEN", &format!("FROM busybox\nRUN {step} && echo {mark} ${{#TOKEN}} > /made\n"));
     let build = |network: &[&str]| {
@@ -125,7 +125,8 @@ fn steps_without_a_network_get_the_secrets(engine: &Engine) {
     let _ = build(&["--network", "none"]).fails().says("TOKEN is in layer 2, /leaked");
 }
 
-/// A layer of `COPY --link` knows nothing of the layers below it; the one that covers it does not hide it.
+/// A layer of `COPY --link` does not contain the layers below it, and a layer above it that covers its files does not
+/// hide it.
 fn linked_copies_are_searched_each_by_itself(engine: &Engine) {
     let docker = Docker::new(engine);
     let token = docker.scene.oracle().planted("TOKEN");
@@ -137,7 +138,7 @@ fn linked_copies_are_searched_each_by_itself(engine: &Engine) {
     let lines = "COPY --link --from=first file /srv/one\nCOPY --link --from=second file /srv/two\n";
     docker.dockerfile("TOKEN", &format!("FROM busybox\n{lines}"));
     if engine.flavour() == Flavour::Old {
-        // The frontend inside of Docker 20.10 knows neither; it says so in its own words.
+        // The frontend inside of Docker 20.10 supports neither, and says so in its own words.
         let _ = docker.build(&contexts, &[("TOKEN", &token)]).fails().never_says("[pbuild]");
         return;
     }
@@ -172,7 +173,7 @@ fn triggers_of_the_base_get_the_secrets(engine: &Engine) {
     assert_eq!(image.run(&["cat", "/trigger"]).trim(), format!("{mark} 32"));
 }
 
-/// Of a here-document the line where it begins is marked, and each of its lines is a part of the step.
+/// The finding marks the line on which a here-document begins. All lines of the document belong to the step.
 #[test]
 fn here_documents_get_the_secrets_and_are_searched() {
     for flavour in [Flavour::Modern, Flavour::Containerd] {
@@ -189,7 +190,7 @@ fn here_documents_get_the_secrets_and_are_searched() {
         let script = "COPY <<END /script\n#!/bin/sh\necho $TOKEN\nEND\nRUN sh /script > /output\n";
         let said = build(&run.replace("LEAK", "$TOKEN")).fails().says("TOKEN is in layer 2, /made");
         assert!(said.last_line().contains("(Dockerfile:3)"), "{}", said.last_line());
-        // The file is written without the variable, and the step that runs it has the variable.
+        // The step that writes the file does not use the variable, but the step that runs the file does.
         let said = build(&format!("{run}{}", script.replace("$TOKEN", "\\$TOKEN"))).fails();
         let said = said.says("TOKEN is in layer 4, /output");
         assert!(said.last_line().contains("(Dockerfile:11)"), "{}", said.last_line());
@@ -200,7 +201,7 @@ fn here_documents_get_the_secrets_and_are_searched() {
     }
 }
 
-/// Named contexts: a folder, an image, and a repository.
+/// A folder, an image and a repository are named contexts.
 #[test]
 fn further_contexts_are_parts_of_the_image() {
     let engine = Engine::get(Flavour::Modern);
@@ -235,7 +236,7 @@ fn leak_from_the_folder(docker: &Docker<'_>, token: &Canary) {
     docker.scene.write_secret("folder/file", token.value());
 }
 
-/// Nobody has the image but a registry that asks for a password: docker's own login lets the builder pull it.
+/// Only a registry with a password has the frontend image, and docker's own login lets the builder pull it.
 fn the_image_comes_from_a_registry_that_asks_who_one_is(engine: &Engine) {
     let docker = Docker::new(engine);
     let [token, password] = ["TOKEN", "PASSWORD"].map(|name| docker.scene.oracle().planted(name));
@@ -253,7 +254,7 @@ fn the_image_comes_from_a_registry_that_asks_who_one_is(engine: &Engine) {
     assert!(refused, "{}", nobody.text());
     assert!(!image.exists());
 
-    // The login is in docker's own file, which holds the password on purpose.
+    // The login is stored in docker's own file, which contains the password on purpose.
     docker.scene.allow(docker.scene.home().join(".docker"));
     let login = ["login", "--username", "me", "--password-stdin", &registry.inside()];
     let _ = docker.run_with("PBUILD_TEST_DOCKER", &login, &[], password.value()).passes();
@@ -269,7 +270,8 @@ fn the_image_comes_from_a_registry_that_asks_who_one_is(engine: &Engine) {
     assert_eq!(image.run(&["cat", "/made"]).trim(), format!("{mark} 32"));
 }
 
-/// Nothing is proven where layers are no overlays, so that nothing is made; pbuild itself searches the whole image there.
+/// On a builder whose layers are not overlays, the frontend image can prove nothing, so it makes no image. pbuild
+/// itself searches the whole image on such a builder.
 #[test]
 fn a_builder_without_overlays_makes_nothing() {
     let modern = Engine::get(Flavour::Modern);
@@ -289,7 +291,7 @@ fn a_builder_without_overlays_makes_nothing() {
     assert!(image.exists());
 }
 
-/// What a job of Docker's own action shows: the image's ID, or one line.
+/// A job of Docker's own action shows the image's ID, or one line about the leak.
 #[test]
 fn the_code_of_docker_s_actions_builds_with_it() {
     let engine = Engine::get(Flavour::Modern);
@@ -300,7 +302,7 @@ fn the_code_of_docker_s_actions_builds_with_it() {
     let modules =
         std::env::var("PBUILD_TEST_NODE_MODULES").expect("PBUILD_TEST_NODE_MODULES is not set: run scripts/test");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("node/action.mjs");
-    // The action calls `docker` with its plugin.
+    // The action calls `docker buildx`.
     let docker_program = docker.scene.home().join("bin/docker");
     fs::create_dir_all(docker_program.parent().expect("a folder")).expect("a folder");
     let [client, buildx] = ["PBUILD_TEST_DOCKER", "PBUILD_TEST_BUILDX"].map(|name| std::env::var(name).expect(name));

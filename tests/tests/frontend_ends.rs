@@ -1,5 +1,5 @@
-//! Ctrl-C, a killed frontend and a killed scanner, at each phase of a build with the frontend image: the build fails with
-//! words, there is no image, nothing runs on, and the next build works.
+//! Ctrl-C, a killed frontend and a killed scanner, in each phase of a build with the frontend image. The build fails
+//! with a message, makes no image and leaves no process, and the next build works.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -12,18 +12,18 @@ use ptest::{Canary, Engine, Outcome, Process, Running};
 
 on_every_engine!(an_interrupted_build_leaves_nothing, a_killed_frontend_leaves_nothing, a_killed_scanner_is_no_proof,);
 
-/// Where a build is when something happens to it.
+/// The phase of a build at the time of the interruption.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// A container says which secrets the client brought.
+    /// A container lists the secrets that the client brought.
     Probe,
     /// A step runs.
     Step,
-    /// A container searches.
+    /// A container searches the result.
     Search,
 }
 
-/// One build that can be stopped where it is.
+/// A build that a test can stop in a given phase.
 struct Stopped<'engine> {
     docker: Docker<'engine>,
     phase: Phase,
@@ -40,7 +40,7 @@ impl<'engine> Stopped<'engine> {
         Self { docker, phase, token, image: ImageName::new(engine, what), mark }
     }
 
-    /// Zeros without a disk behind them, so many that the search lasts until it is stopped.
+    /// Returns the name of a sparse file of zeros, which is so large that the search lasts until it is stopped.
     fn file(&self) -> String {
         format!("/zeros-{}", self.mark)
     }
@@ -50,7 +50,8 @@ impl<'engine> Stopped<'engine> {
     }
 
     fn build(&self) -> Running<'_> {
-        // The frontend's environment holds the build's options, and so tells whose it is.
+        // The environment of the frontend contains the build's options, so the mark shows to which build a frontend
+        // belongs.
         let mark = format!("MARK={}", self.mark);
         let arguments = ["--build-arg", &mark, "-t", self.image.as_str()];
         self.docker.building(&arguments, &[("TOKEN", &self.token)]).spawn()
@@ -60,7 +61,8 @@ impl<'engine> Stopped<'engine> {
         process.command() == b"/pfrontend\0" && process.inherited(&format!("build-arg:MARK={}", self.mark))
     }
 
-    /// What has this build's secret mounted: a scanner, or the engine's program that is about to become one.
+    /// Returns true if a process has this build's secret mounted. It is a scanner, or the engine's program that is
+    /// about to become one.
     fn has_secret(&self, process: Process) -> bool {
         std::fs::read(process.file("/run/pbuild/secrets/0")).is_ok_and(|value| value == self.token.value())
     }
@@ -69,7 +71,7 @@ impl<'engine> Stopped<'engine> {
         process.command().starts_with(b"/pfrontend\0") && self.has_secret(process)
     }
 
-    /// A build in its phase, and what keeps it there.
+    /// Starts a build and waits until it is in its phase. Also returns the value that keeps it in this phase.
     fn begun(&self) -> (Running<'_>, Option<Sender<()>>) {
         match self.phase {
             Phase::Probe => {
@@ -89,14 +91,14 @@ impl<'engine> Stopped<'engine> {
         (running, None)
     }
 
-    /// The scanner of a build that searches.
+    /// Waits for the scanner of a build that searches.
     fn search(&self) -> Process {
         let file = format!("/states/1{}", self.file());
         wait_for("the search", |process| self.is_scanner(*process) && process.file(&file).exists())
     }
 
-    /// A build whose probe is about to start: the engine asks for the secret, and docker waits for it, because its file is a
-    /// pipe. It comes when something is sent.
+    /// Starts a build whose probe is about to begin: the engine requests the secret, and docker waits for it, because
+    /// the secret's file is a pipe. docker gets the value when the test sends a message.
     fn asking(&self) -> (Running<'_>, Sender<()>) {
         self.dockerfile("");
         let pipe = self.docker.scene.project().join("pipe");
@@ -107,7 +109,8 @@ impl<'engine> Stopped<'engine> {
         let value = self.token.value().to_owned();
         let source = format!("--secret=id=TOKEN,src={}", pipe.display());
         std::thread::spawn(move || {
-            // To open it waits for whoever reads. The steps and the search ask again, of a pipe of their own.
+            // Opening the pipe waits for a reader. The steps and the search request the secret again, each through a
+            // new pipe.
             while let Ok(mut opened) = std::fs::OpenOptions::new().write(true).open(&pipe) {
                 if asked.send(()).is_ok() && may_answer.recv().is_err() {
                     return;
@@ -119,11 +122,11 @@ impl<'engine> Stopped<'engine> {
         let mark = format!("MARK={}", self.mark);
         let running = self.docker.building(&["--build-arg", &mark, "-t", self.image.as_str(), &source], &[]).spawn();
         is_asked.recv_timeout(Duration::from_secs(60)).expect("the engine asks for the secret");
-        // From here on nobody hears what is asked, and every question after this one is answered at once.
+        // The receiver of requests is dropped, so every later request is answered at once.
         (running, answer)
     }
 
-    /// It said why, made no image, nothing of it runs, and it can be built.
+    /// Checks that the build reported why it failed, made no image and left no process, and that a new build works.
     fn is_over(&self, outcome: &Outcome, words: &str) {
         assert_ne!(outcome.code(), 0, "{outcome:?}");
         outcome.expect_stderr(words);
@@ -140,7 +143,7 @@ impl<'engine> Stopped<'engine> {
     }
 }
 
-/// Makes a pipe, in the place of one that is read already.
+/// Makes a pipe in place of the previous one, which was read already.
 fn make_pipe(pipe: &Path) {
     let _ = std::fs::remove_file(pipe);
     assert!(Command::new("mkfifo").arg(pipe).status().expect("mkfifo runs").success());
@@ -175,7 +178,7 @@ fn a_killed_frontend_leaves_nothing(engine: &Engine) {
 }
 
 fn a_killed_scanner_is_no_proof(engine: &Engine) {
-    // A probe is over in milliseconds, so none is caught on purpose: the code for both is one.
+    // A probe takes only milliseconds, so the test does not try to kill one. The same code handles both.
     let build = Stopped::new(engine, Phase::Search, "unproven");
     let (running, _held) = build.begun();
     build.search().kill();

@@ -1,4 +1,5 @@
-//! The frontend image as a file: the same program makes the same bytes, for one machine and for several.
+//! The frontend image as a file: the same program gives the same bytes every time, for one architecture and for
+//! several.
 
 use std::fs;
 use std::io::Read as _;
@@ -12,7 +13,7 @@ fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/program-image")
 }
 
-/// Makes an image of these programs, in a folder that another time and another user would have made.
+/// Makes an image of these programs, in a new folder.
 fn make(programs: &[(&str, &[u8])]) -> Vec<u8> {
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = Command::new(script());
@@ -50,13 +51,13 @@ fn blob(descriptor: &Value) -> String {
 fn one_program_makes_the_same_bytes_each_time() {
     let program = b"a program\0of some bytes".repeat(1000);
     let first = make(&[("amd64", &program)]);
-    // Nothing of the clock is in it.
+    // The archive does not depend on the clock.
     std::thread::sleep(std::time::Duration::from_millis(1100));
     assert!(first == make(&[("amd64", &program)]), "the archives differ");
     assert!(first != make(&[("amd64", b"another program")]));
 }
 
-/// What a registry gets: an index with an image for each machine, and every blob under its own digest.
+/// A registry gets an index with one image for each architecture, and every blob is stored under its digest.
 #[test]
 fn the_index_lists_an_image_for_each_machine() {
     let [intel, arm] = [b"for amd64".repeat(99), b"for arm64".repeat(99)];
@@ -79,7 +80,7 @@ fn the_index_lists_an_image_for_each_machine() {
         assert_eq!(layer.names().collect::<Vec<_>>(), ["pfrontend"]);
         assert!(layer.get("pfrontend") == Some(program.as_slice()), "{architecture}");
     }
-    // The docker archive in it is the first machine's.
+    // The docker archive inside is that of the first architecture.
     let manifest = document(&archive, "manifest.json");
     assert_eq!(manifest[0]["RepoTags"][0], "pbuild/frontend:1");
     let configuration = document(&archive, manifest[0]["Config"].as_str().expect("a name"));

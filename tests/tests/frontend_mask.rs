@@ -1,6 +1,6 @@
-//! The word `mask` of the frontend image: what steps with secrets print is masked, by a wrapper that runs their commands.
+//! The word `mask` of the frontend image: a wrapper runs the commands of steps with secrets and masks their output.
 //!
-//! `scripts/test` makes the image of the workspace and loads it into every engine.
+//! `scripts/test` builds the image from the workspace and loads it into every engine.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use acceptance::{Docker, ImageName, Said, on_every_engine};
 use ptest::{Canary, Engine, Flavour};
 use serde_json::Value;
 
-/// Where steps find the wrapper.
+/// The path of the wrapper in a step.
 const WRAPPER: &str = "/dev/pbuild-mask";
 
 on_every_engine!(
@@ -24,7 +24,7 @@ on_every_engine!(
     the_image_is_the_one_without_the_word,
 );
 
-/// One docker in one scene, with a value in a variable and one in a file.
+/// Docker's commands in one scene, with one value in a variable and one in a file.
 struct Steps<'engine> {
     docker: Docker<'engine>,
     token: Canary,
@@ -38,7 +38,7 @@ impl<'engine> Steps<'engine> {
         Self { docker, token }
     }
 
-    /// Writes a Dockerfile of these words and lines, whose first step is this test's alone.
+    /// Writes a Dockerfile with these words and lines. Its first step is unique to this call.
     fn dockerfile(&self, words: &str, text: &str) {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -61,7 +61,8 @@ fn what_steps_with_secrets_print_is_masked(engine: &Engine) {
          USER 1000:1000\nRUN echo \"user $TOKEN in $(pwd) as $(id -u):$(id -g).\"\n"
         .to_owned();
     let mut shown = vec!["out", "err", "b64", "cut", "exec"];
-    // What Docker 20.10 hands to a step needs a shell, and its frontend knows neither networks nor here-documents.
+    // On Docker 20.10, a step gets its secrets through a shell, and the frontend supports neither networks nor
+    // here-documents.
     if engine.flavour() != Flavour::Old {
         text.push_str(
             "RUN --network=none echo \"lonely $TOKEN.\"\nRUN <<EOF\necho \"here $TOKEN.\"\nEOF\nRUN <<EOF\n#!/bin/busybox sh\necho \"own $TOKEN.\"\nEOF\n\
@@ -82,7 +83,7 @@ fn what_steps_with_secrets_print_is_masked(engine: &Engine) {
     if engine.flavour() == Flavour::Old {
         return;
     }
-    // The engine's own memory of the build.
+    // The log that the engine keeps of the build.
     let told: Value = serde_json::from_slice(&fs::read(metadata).expect("metadata")).expect("JSON");
     let reference = told["buildx.build.ref"].as_str().expect("a reference").rsplit('/').next().expect("an id");
     let logs = engine.buildx(&["history", "logs", "--progress", "plain", reference]);
@@ -121,7 +122,7 @@ fn a_step_that_fails_has_its_code_its_line_and_its_own_command(engine: &Engine) 
     for (command, code) in [
         ("echo \"$TOKEN\" && exit 3", 3),
         ("kill -9 $$", 137),
-        // The first process of the step is the wrapper, which passes it on.
+        // The wrapper is the first process of the step, and passes the signal on to the command.
         ("kill -TERM 1; sleep 60; exit 9", 143),
         ("exec /srv/nothing", 127),
     ] {
@@ -135,7 +136,7 @@ fn a_step_that_fails_has_its_code_its_line_and_its_own_command(engine: &Engine) 
     }
     steps.dockerfile("TOKEN mask", "FROM busybox\nRUN echo MARK\nRUN [\"nothing-of-this-name\"]\n");
     let said = steps.build(&[]).fails().says("exit code: 127");
-    // What hands the secrets to a step of the old engine is a shell, which says it first.
+    // In the old engine, a shell passes the secrets to a step, and it reports the missing program first.
     if engine.flavour() != Flavour::Old {
         let _ = said.says("pbuild: failed to run \"nothing-of-this-name\"");
     }
@@ -155,7 +156,8 @@ fn orphans_are_reaped_and_left_behind_with_the_step(engine: &Engine) {
     assert!(begun.elapsed() < Duration::from_secs(600), "nobody waits for what a step leaves behind");
 }
 
-/// A wrapper knows the values of its step and no others, and a step without a secret has none. The way around it is closed.
+/// A wrapper knows the values of its own step and no others, and a step without a secret has no wrapper. The wrapper
+/// cannot be bypassed.
 fn a_step_is_told_to_its_wrapper_alone(engine: &Engine) {
     let steps = Steps::new(engine);
     steps.docker.scene.write(
@@ -175,13 +177,13 @@ fn a_step_is_told_to_its_wrapper_alone(engine: &Engine) {
     let said =
         said.says(&format!("{WRAPPER} mask {token} -- ")).says(&format!("{WRAPPER} mask file:/run/secrets/file -- "));
     let text = said.text();
-    // The command of the step's own name is not what it printed.
+    // The step's name contains the command, which is not output of the step.
     let printed =
         |word: &str| text.lines().any(|line| line.trim_end().ends_with(&format!(" {word}")) && !line.contains("RUN"));
     assert!(printed("plain") && !printed("around"), "{text}");
 }
 
-/// What an exported image holds, by path: kind, mode, owner and size.
+/// Lists the content of an exported image by path: kind, mode, owner and size.
 fn content(steps: &Steps<'_>) -> BTreeMap<String, String> {
     let _ = steps.build(&["-o", "type=tar,dest=out.tar"]).passes();
     let archive = fs::read(steps.docker.scene.project().join("out.tar")).expect("an archive");
@@ -206,7 +208,7 @@ fn content(steps: &Steps<'_>) -> BTreeMap<String, String> {
 
 fn the_image_is_the_one_without_the_word(engine: &Engine) {
     let steps = Steps::new(engine);
-    // The test's base has no /dev, and what a first step leaves there depends on what is mounted below it.
+    // The base of the test has no /dev, and the files that a first step leaves in /dev depend on the mounts below it.
     let text = "FROM busybox\nWORKDIR /dev\nWORKDIR /srv\nRUN echo ${#TOKEN} > length\nRUN [\"touch\", \"exec\"]\n\
                 RUN --mount=type=secret,id=file wc -c < /run/secrets/file > bytes\nUSER 1000\nRUN id > /tmp/who\nCMD [\"sh\"]\n";
     let mut told = Vec::new();
@@ -219,7 +221,7 @@ fn the_image_is_the_one_without_the_word(engine: &Engine) {
         let layers = inspected[0]["RootFS"]["Layers"].as_array().expect("layers").len();
         let history = engine.docker(&["history", "--no-trunc", "--format", "{{ .CreatedBy }}", image.as_str()]);
         let mut config = inspected[0]["Config"].clone();
-        // The old engine writes the image's own name there.
+        // The old engine writes the image's own name into this field.
         config.as_object_mut().expect("an object").remove("Image");
         told.push((layers, config, String::from_utf8_lossy(&history).into_owned(), content(&steps)));
     }
@@ -229,14 +231,14 @@ fn the_image_is_the_one_without_the_word(engine: &Engine) {
     assert_eq!(with_word, without);
 }
 
-/// Without the word, steps print as they do with docker, which is why there is one.
+/// Without the word, the output of steps is not masked, as with docker.
 #[test]
 fn nothing_is_masked_unless_it_is_asked_for() {
     let engine = Engine::get(Flavour::Modern);
     let mut steps = Steps::new(&engine);
     steps.token = steps.docker.scene.oracle().planted("TOKEN");
     steps.dockerfile("TOKEN", "FROM busybox\nRUN echo \"MARK $TOKEN\"; test $$ = 1\n");
-    // The value is in its output, which the scene's own programs may not show.
+    // The output contains the value, so the scene's own functions cannot be used: they refuse such output.
     let words = ["build", "--progress", "plain", "--secret=id=TOKEN", "."];
     let mut buildx = ptest::program("PBUILD_TEST_BUILDX");
     buildx.args(words).current_dir(steps.docker.scene.project()).env("TOKEN", steps.token.text());

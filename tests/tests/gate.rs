@@ -1,5 +1,5 @@
-//! The search in the builder, on real engines: it finds what an audit of the finished image finds, it is never wrongly
-//! clean, and nothing of a leak stays.
+//! The search in the builder, on real engines: it has the same findings as an audit of the finished image, it is
+//! never wrongly clean, and nothing of a leak stays.
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
@@ -23,7 +23,7 @@ on_every_engine!(
     what_a_base_hides_is_found_with_audit_base_full,
 );
 
-/// Builds the same project with docker; nothing stops a leak there.
+/// Builds the same project with docker, which does not stop a leak.
 fn build_with_docker(scene: &Scene, engine: &Engine, image: &ImageName<'_>, token: &Canary) {
     let value = scene.temporary().join("value");
     std::fs::write(&value, token.text()).expect("a file of the test");
@@ -33,12 +33,12 @@ fn build_with_docker(scene: &Scene, engine: &Engine, image: &ImageName<'_>, toke
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
 }
 
-/// Writes a `RUN` with the value in `$TOKEN`, for docker and for us, on engines of every age.
+/// Returns a `RUN` with the value in `$TOKEN` that docker and pbuild can build on engines of every age.
 fn run(command: &str) -> String {
     format!("RUN --mount=type=secret,id=TOKEN TOKEN=$(cat /run/secrets/TOKEN) && {command}\n")
 }
 
-/// Writes one step for each way in which a value gets into an image.
+/// Returns one step for each way in which a value gets into an image.
 fn corpus() -> String {
     let steps = [
         "mkdir -p /etc/app && echo \"url=http://u:$TOKEN@h/\" > /etc/app/conf",
@@ -55,7 +55,7 @@ fn corpus() -> String {
         "echo $TOKEN > /one && ln /one /two",
         "for i in 1 2 3; do echo $TOKEN; done > /thrice",
         "touch -r /bin/sh /marker && printf %s $TOKEN | wc -c | xargs -I N dd if=/dev/zero bs=N count=1 of=/timed && touch -r /marker /timed",
-        // Same size and same time as before: a differ that looks at these alone sees no change.
+        // Size and time are the same as before, so a differ that only compares these sees no change.
         "printf %s $TOKEN > /timed && touch -r /marker /timed",
         "mkdir -p /a/b/c/d/e && printf 'x%05000d%s' 0 $TOKEN > /a/b/c/d/e/deep",
         "echo $TOKEN > /mode && chmod 4755 /mode",
@@ -63,12 +63,14 @@ fn corpus() -> String {
     steps.iter().map(|step| run(step)).collect()
 }
 
-/// Both ways over one Dockerfile: the gate while it is built, the audit of what docker built of it.
+/// The same Dockerfile is searched in two ways: by the gate during the build, and by an audit of the image that
+/// docker built.
 fn both_ways_find_the_same(engine: &Engine) {
     let scene = Scene::on(engine);
     let token = scene.oracle().token("TOKEN");
     let image = ImageName::new(engine, "both-ways");
-    // The name makes the steps those of this run: two runs at once do not remove each other's cache records.
+    // The name makes the steps unique to this run, so that two runs at the same time do not remove each other's cache
+    // records.
     let steps = format!("FROM busybox\nRUN echo {} > /first\n{}RUN echo two > /last\n", image.as_str(), corpus());
     scene.write("Dockerfile", steps);
     let gate = build(&scene, &image, &token, &[]).run();
@@ -76,7 +78,7 @@ fn both_ways_find_the_same(engine: &Engine) {
     assert!(!gate.stderr().contains(WHOLE), "{gate:?}");
     assert!(!image.exists());
 
-    // The planted value has the same length, so that it stands at the same places.
+    // The planted value has the same length, so it has the same offsets.
     let planted = scene.oracle().planted("TOKEN");
     build_with_docker(&scene, engine, &image, &planted);
     let archive = scene.temporary().join("image.tar");
@@ -101,16 +103,17 @@ fn both_ways_find_the_same(engine: &Engine) {
         .collect();
     let mut told = told(&gate);
     if engine.flavour() == Flavour::Containerd {
-        // Its own differ leaves the change out of the layer; it stays in the builder, where the gate sees it.
+        // containerd's own differ leaves this change out of the layer. The gate sees it, because it is in the
+        // builder's state.
         assert!(told.remove("/timed, byte 0, as written") && !audited.contains("/timed, byte 0, as written"));
     }
     assert_eq!(told, audited);
     assert!(audited.len() >= 15, "{audited:#?}");
-    // The line of each step, and what a later step did to it.
+    // The findings name the line of each step, and report that a later step deleted a file.
     gate.expect_stderr("Dockerfile:3").expect_stderr("Dockerfile:18").expect_stderr("deleted in");
 }
 
-/// Lists the findings of a refused build: place, offset in content, form.
+/// Lists the findings of a refused build: place, offset in the content, and form.
 fn told(outcome: &Outcome) -> BTreeSet<String> {
     let line = |line: &str| {
         let place = line.trim_start().strip_prefix("TOKEN  in ")?;
@@ -118,7 +121,7 @@ fn told(outcome: &Outcome) -> BTreeSet<String> {
         let place = place
             .strip_suffix(" times")
             .map_or(place, |place| place.rsplit_once(", ").map_or(place, |(place, _)| place));
-        // `the name and attributes of /path, byte 1` and `/path, byte 1`
+        // A place is `the name and attributes of /path, byte 1` or `/path, byte 1`.
         let header = !place.starts_with('/');
         let place = &place[place.find('/')?..];
         if !header {
@@ -139,10 +142,10 @@ fn form(machine_name: &serde_json::Value) -> &'static str {
     }
 }
 
-/// Stages, ONBUILD, heredocs, linked copies, a stage as the target: all of it is proven without an export.
+/// Stages, ONBUILD, heredocs, linked copies and a stage as the target are all proven without an export.
 fn clean_builds_of_every_sort_are_proven_in_the_builder(engine: &Engine) {
     let scene = Scene::on(engine);
-    // A stage that is no part of the image keeps it, in the builder's cache.
+    // The value stays in a stage that is not a part of the image, in the builder's cache.
     let token = scene.oracle().planted("TOKEN");
     scene.write("file", "of the context\n");
     let parent = ImageName::new(engine, "onbuild");
@@ -168,15 +171,15 @@ fn clean_builds_of_every_sort_are_proven_in_the_builder(engine: &Engine) {
     }
 }
 
-/// One step of BuildKit may have several results. The image is built on the one that leaks, and whoever asks for the
-/// step gets the other one: without a look at what the states are made of, a file that a later step deletes would be
-/// missed.
+/// One step of BuildKit may have several results. The image is built on the result that leaks, and a request for the
+/// step returns the other one. If the gate did not examine which states the image is made of, it would miss a file
+/// that a later step deletes.
 fn a_sibling_of_what_was_built_does_not_speak_for_it(engine: &Engine) {
     let scene = Scene::on(engine);
     let (leaked, other) = (scene.oracle().token("LEAKED"), scene.oracle().token("OTHER"));
     let image = ImageName::new(engine, "sibling");
     let mark = image.as_str().replace(['/', ':'], "-");
-    // The first letter of the value decides whether the step leaks.
+    // The first characters of the value decide whether the step leaks.
     let first = &leaked.text()[..6];
     let steps = format!(
         "FROM busybox\nRUN case $TOKEN in {first}*) echo $TOKEN > /x;; *) echo y > /x;; esac; : first-{mark}\n\
@@ -190,7 +193,8 @@ fn a_sibling_of_what_was_built_does_not_speak_for_it(engine: &Engine) {
         prune(engine, record);
     }
     let outcome = build(&scene, &image, &leaked, &[]).run();
-    // What was kept on request was there before this build: it stays until somebody removes it, children first.
+    // Kept records existed before this build, so the build does not remove them. The test removes them, children
+    // first.
     for step in ["second", "first"] {
         for record in records(engine, &format!("{step}-{mark}")) {
             prune(engine, &record);
@@ -199,7 +203,7 @@ fn a_sibling_of_what_was_built_does_not_speak_for_it(engine: &Engine) {
     outcome.expect_code(10).expect_stderr("/x");
 }
 
-/// The same step with the same secret id, run again with another outcome: no earlier verdict counts.
+/// A step runs again with the same secret id and a different result. The result of the earlier search must not count.
 fn a_new_run_of_a_known_step_is_searched_again(engine: &Engine) {
     let scene = Scene::on(engine);
     let (leaked, other) = (scene.oracle().token("LEAKED"), scene.oracle().token("OTHER"));
@@ -217,8 +221,8 @@ fn a_new_run_of_a_known_step_is_searched_again(engine: &Engine) {
     build(&scene, &image, &leaked, &[]).run().expect_code(10).expect_stderr("/x");
 }
 
-/// After a leak its files are gone from the engine's disk, and with `--keep-leaked-cache` they are there to be looked
-/// at.
+/// After a leak, the files of the step are removed from the engine's disk. With `--keep-leaked-cache` they stay, so
+/// that the user can examine them.
 fn nothing_of_a_leak_stays_unless_it_is_kept(engine: &Engine) {
     let scene = Scene::on(engine);
     let token = scene.oracle().token("TOKEN");
@@ -241,8 +245,8 @@ fn nothing_of_a_leak_stays_unless_it_is_kept(engine: &Engine) {
     }
 }
 
-/// Another build may use what a refused one leaves, and BuildKit itself lets go of it in its own time: it is waited
-/// for.
+/// Another build may still use records that a refused build leaves, and BuildKit frees its own uses later. The build
+/// waits for both.
 #[test]
 fn what_holds_a_value_is_waited_for() {
     let engine = Engine::get(Flavour::Modern);
@@ -261,7 +265,7 @@ fn what_holds_a_value_is_waited_for() {
     assert!(becomes(Duration::from_secs(30), || !exists_below(&engine.data_root(), &name)), "{name} stays");
 }
 
-/// Whether a file of this name lies anywhere in the layers below a folder.
+/// Returns true if the layers below a folder contain a file of this name.
 fn exists_below(root: &Path, name: &str) -> bool {
     let found = std::process::Command::new("find")
         .arg(root)
@@ -271,7 +275,7 @@ fn exists_below(root: &Path, name: &str) -> bool {
     !found.stdout.is_empty()
 }
 
-/// Who has the base image has the value: that is said, and no step is blamed.
+/// Everybody who has the base image has the value. The message says so, and does not blame a step.
 fn a_leak_of_the_base_is_told_apart(engine: &Engine) {
     let scene = Scene::on(engine);
     let token = scene.oracle().planted("TOKEN");
@@ -291,7 +295,7 @@ fn a_leak_of_the_base_is_told_apart(engine: &Engine) {
     assert!(!image.exists());
 }
 
-/// The second build leaves the base out, one with another secret does not, and a tag that moved is another base.
+/// The second build does not search the base again, a build with another secret does, and a moved tag is a new base.
 fn a_base_is_searched_once_for_each_set_of_secrets(engine: &Engine) {
     let scene = Scene::on(engine);
     let (token, other) = (scene.oracle().planted("TOKEN"), scene.oracle().token("OTHER"));
@@ -314,8 +318,8 @@ fn a_base_is_searched_once_for_each_set_of_secrets(engine: &Engine) {
     build(&scene, &image, &token, &[]).run().expect_code(10).expect_stderr("/etc/new.conf");
 }
 
-/// A file that an upper layer of the base deletes is in the base all the same: the gate does not see it, and says how
-/// far it looked; `--audit-base full` finds it.
+/// A file that an upper layer of the base deletes is still in the base. The gate does not see it, and says how much
+/// of the base it searched; `--audit-base full` finds the file.
 fn what_a_base_hides_is_found_with_audit_base_full(engine: &Engine) {
     let scene = Scene::on(engine);
     let token = scene.oracle().planted("TOKEN");
@@ -331,7 +335,7 @@ fn what_a_base_hides_is_found_with_audit_base_full(engine: &Engine) {
         .expect_stderr("the base image holds it");
 }
 
-/// A line to the engine that can be cut.
+/// A connection to the engine that a test can cut.
 struct Line {
     folder: tempfile::TempDir,
     open: Arc<Mutex<Vec<UnixStream>>>,
@@ -369,7 +373,7 @@ impl Line {
         format!("unix://{}", self.folder.path().join("engine.sock").display())
     }
 
-    /// Ends every connection, so that none is left and none can be made.
+    /// Ends every connection, and prevents new ones.
     fn cut(&self) {
         std::fs::remove_file(self.folder.path().join("engine.sock")).expect("the socket is ours");
         for stream in self.open.lock().expect("nobody panics with it").drain(..) {
@@ -378,7 +382,8 @@ impl Line {
     }
 }
 
-/// The engine goes away in the middle of the search (B4): never clean, no name, and the scanner does not run on.
+/// The engine goes away in the middle of the search (B4): the build is never clean, the image gets no name, and the
+/// scanner ends.
 #[test]
 fn an_engine_that_dies_in_mid_search_proves_nothing_b4() {
     let engine = Engine::get(Flavour::Modern);

@@ -1,5 +1,5 @@
-//! What stands around the search in the builder: a scanner of somebody else's, builds at the same time, several
-//! platforms, what leaves by other ways, and what people see of it.
+//! Edge cases of the search in the builder: a foreign scanner, builds at the same time, several platforms, other ways
+//! out of the builder, and the output for people.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use ptest::{Engine, Flavour, Scene};
 
 on_every_engine!(builds_at_the_same_time_are_told_apart, an_attribute_alone_is_a_change);
 
-/// A step that sets nothing but an extended attribute leaves size, time and content as they were: differs that look at
-/// these see no change.
+/// A step that only sets an extended attribute leaves size, time and content unchanged, so a differ that compares
+/// these sees no change.
 fn an_attribute_alone_is_a_change(engine: &Engine) {
     let scene = Scene::on(engine);
     let token = scene.oracle().token("TOKEN");
@@ -29,20 +29,21 @@ fn an_attribute_alone_is_a_change(engine: &Engine) {
     assert!(!image.exists());
 }
 
-/// Finds the scanner in a `pbuild`, which brings it along as a second program in its own.
+/// Finds the scanner in the file of `pbuild`, which contains it as an embedded program.
 fn scanner_in(program: &[u8]) -> std::ops::Range<usize> {
     let is_start = |at: &usize| program[*at..].starts_with(b"\x7fELF\x02\x01\x01");
     let number = |at: usize, bytes: usize| -> usize {
         program[at..at + bytes].iter().rev().fold(0, |sum, byte| sum << 8 | usize::from(*byte))
     };
-    // A static program of a fixed place: type EXEC, no loader. It ends behind its section headers.
+    // The scanner is a static program at a fixed address, which has type EXEC and no loader. It ends after its
+    // section headers.
     let start =
         (1..program.len() - 64).filter(is_start).find(|at| number(at + 16, 2) == 2).expect("an embedded program");
     let (sections, size, count) = (number(start + 40, 8), number(start + 58, 2), number(start + 60, 2));
     start..start + sections + size * count
 }
 
-/// Finds where the builder keeps a program that has exactly these bytes.
+/// Finds the file of a program with exactly these bytes in the builder's data.
 fn kept_by_the_builder(root: &Path, program: &[u8]) -> PathBuf {
     let found = std::process::Command::new("find")
         .arg(root)
@@ -54,15 +55,16 @@ fn kept_by_the_builder(root: &Path, program: &[u8]) -> PathBuf {
     PathBuf::from(paths.find(is_it).expect("the scanner is in the builder"))
 }
 
-/// The builder's cache holds another program under the scanner's key, as after a build with somebody's `--cache-from`.
-/// It gets no value, and its word does not count, although this one would even do the same.
+/// The builder's cache contains another program under the scanner's key, as it can after a build with a foreign
+/// `--cache-from`. This program gets no value and its answer does not count, although it works like the real one.
 #[test]
 fn a_replaced_scanner_is_not_believed() {
     let engine = Engine::get(Flavour::Modern);
     let scene = Scene::on(&engine);
     let token = scene.oracle().token("TOKEN");
     let image = ImageName::new(&engine, "replaced");
-    // A scanner of its own, so that no other test meets the replaced one: the header's padding means nothing.
+    // The test uses a scanner of its own, with other bytes in the unused padding of its header, so that no other test
+    // gets the replaced one.
     let mut program =
         fs::read(Path::new(&std::env::var("PBUILD_TEST_BINARIES").expect("set")).join("pbuild")).expect("read");
     let scanner = scanner_in(&program);
@@ -94,8 +96,8 @@ fn make_runnable(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("the file is ours");
 }
 
-/// Two builds of the same steps but the last: the one that leaks is refused with all that is its own, the other one is
-/// whole.
+/// Two builds differ only in their last step. The one that leaks is refused and its own records are removed; the
+/// other one stays complete.
 fn builds_at_the_same_time_are_told_apart(engine: &Engine) {
     let (clean, leaking) = (Scene::on(engine), Scene::on(engine));
     let token = leaking.oracle().token("TOKEN");
@@ -116,8 +118,8 @@ fn builds_at_the_same_time_are_told_apart(engine: &Engine) {
     assert_eq!(good.run(&["cat", "/shared", "/two", "/last"]), format!("{}\ntwo\ngood\n", good.as_str()));
 }
 
-/// BuildKit puts linked copies in a row together into one snapshot (containerd's store alone does; elsewhere `--link`
-/// is a copy like others): each of them is searched, and that they are the image is proven without an export.
+/// Only containerd's store puts consecutive linked copies into one snapshot; elsewhere `--link` is an ordinary copy.
+/// Each copy is searched, and the image is proven to consist of them without an export.
 #[test]
 fn linked_copies_in_a_row_are_proven_in_the_builder() {
     let engine = Engine::get(Flavour::Containerd);
@@ -134,10 +136,10 @@ fn linked_copies_in_a_row_are_proven_in_the_builder() {
         outcome.expect_code(0);
         assert!(!outcome.stderr().contains(WHOLE), "{base}: {outcome:?}");
     }
-    // A copy that covers what another copy wrote hides it, so that only the export shows it.
+    // A copy that overwrites a file of another copy hides that file, so only an export shows the image.
     scene.write("Dockerfile", format!("FROM busybox\n{copies}COPY --link two /srv/deep/one\n"));
     build(&scene, &image, &token, &[]).run().expect_code(0).expect_stderr(WHOLE);
-    // What it holds was searched for the same secret just now.
+    // The content was searched for the same secret just before.
     build(&scene, &image, &token, &[]).run().expect_code(0).expect_stderr(WHOLE).expect_stderr("known from before");
 
     let leak = |name: &str| format!("RUN mkdir -p /out && echo $TOKEN > /out/{name}\n");
@@ -155,7 +157,7 @@ fn linked_copies_in_a_row_are_proven_in_the_builder() {
     }
 }
 
-/// B16: each platform's image is searched in the builder; the finding names the platform and its line.
+/// B16: each platform's image is searched in the builder, and a finding names the platform and the line.
 #[test]
 fn several_platforms_are_proven_in_the_builder() {
     let engine = Engine::get(Flavour::Containerd);
@@ -178,8 +180,8 @@ fn several_platforms_are_proven_in_the_builder() {
     assert!(!outcome.stderr().contains(WHOLE), "{outcome:?}");
 }
 
-/// Provenance comes into being on export, after the search in the builder: it is read back, and an image whose
-/// provenance holds a value gets no name. Here it names a base image whose tag two arguments make together.
+/// Provenance is made on export, after the search in the builder. It is read back, and an image whose provenance
+/// contains a value gets no name. In this test, it names a base image whose tag consists of two build arguments.
 #[test]
 fn provenance_is_read_back_before_the_image_has_a_name() {
     let engine = Engine::get(Flavour::Containerd);
@@ -203,7 +205,7 @@ fn provenance_is_read_back_before_the_image_has_a_name() {
     assert!(!passed.stderr().contains(WHOLE), "{passed:?}");
 }
 
-/// The scanner is no step of the build; its search is one line of our own, in every kind of progress.
+/// The scanner is not shown as a step of the build. Its search is one line of our own, in every kind of progress.
 #[test]
 fn the_search_is_one_line_and_the_scanner_none() {
     let engine = Engine::get(Flavour::Modern);
@@ -222,7 +224,8 @@ fn the_search_is_one_line_and_the_scanner_none() {
         let outcome = if mode == "tty" { tool.on_terminal(120, 40).run() } else { tool.run() };
         outcome.expect_code(0);
         let said = format!("{}{}", outcome.stdout(), outcome.stderr());
-        // A terminal shows what is there when it redraws, which a quick search need not outlast.
+        // A terminal only shows steps that run at the time of a redraw, and a short search may run between two
+        // redraws.
         assert!(said.contains(line), "{mode}: {outcome:?}");
         assert!(!said.contains("scanner"), "{mode}: {outcome:?}");
     }

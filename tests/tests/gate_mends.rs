@@ -1,9 +1,9 @@
-//! The mends that come with a leak: a user who follows them has a clean build.
+//! The advice that comes with a leak: a user who follows it gets a clean build.
 
 use acceptance::{ImageName, build};
 use ptest::{Engine, Flavour, Outcome, Scene};
 
-/// A step that leaks, what the finding says, and the step as it is after doing so.
+/// A step that leaks, the advice in its finding, and the step after following the advice.
 struct Mend {
     place: &'static str,
     leaking: &'static str,
@@ -110,7 +110,7 @@ const MENDS: [Mend; 16] = [
     },
 ];
 
-/// Writes the steps over stand-ins for the programs, which do nothing.
+/// Returns a Dockerfile of the steps, with stand-ins that do nothing in place of the programs.
 fn dockerfile(image: &ImageName<'_>, step: impl Fn(&Mend) -> &'static str) -> String {
     let programs = "pip npm yarn twine composer gradle cargo git app";
     let mut text = format!(
@@ -123,7 +123,7 @@ fn dockerfile(image: &ImageName<'_>, step: impl Fn(&Mend) -> &'static str) -> St
     text
 }
 
-/// Returns the lines of a refusal about one place: from its finding to the next.
+/// Returns the lines of a refusal about one place: from its finding to the next finding.
 fn told_about(outcome: &Outcome, place: &str) -> String {
     let is_finding = |line: &str| line.trim_start().starts_with("TOKEN  in ");
     let place = format!("{place}, ");
@@ -145,7 +145,7 @@ fn whoever_does_what_a_finding_says_has_a_clean_build() {
     for Mend { place, says, leaking, .. } in &MENDS {
         let told = told_about(&refused, place);
         assert!(told.contains(says), "{place}: {told}\n{refused:?}");
-        // The line of the Dockerfile is quoted.
+        // The finding quotes the line of the Dockerfile.
         let line = leaking.lines().next().expect("a step");
         assert!(told.contains(&format!("RUN {line}")), "{place}: {told}");
     }
@@ -154,7 +154,7 @@ fn whoever_does_what_a_finding_says_has_a_clean_build() {
     assert!(image.exists());
 }
 
-/// What the Dockerfile, the flags and the context say themselves is refused before anything runs, with its own mend.
+/// A value in the Dockerfile, in a flag or in the context is refused before anything runs, with advice of its own.
 #[test]
 fn whoever_does_what_an_early_refusal_says_has_a_clean_build() {
     let engine = Engine::get(Flavour::Modern);

@@ -1,4 +1,4 @@
-//! The three locks and the habits of the house, as tests. They read the sources, so they need no engine.
+//! The three locks and the rules of the workspace, as tests. They read the sources, so they need no engine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,7 +13,7 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Reads the cells of every row of the Markdown table that follows the heading.
+/// Reads the cells of all rows of the Markdown table after a heading.
 fn table(document: &str, heading: &str) -> Vec<Vec<String>> {
     let (_, section) = document.split_once(heading).unwrap_or_else(|| panic!("no section {heading:?}"));
     section
@@ -25,7 +25,7 @@ fn table(document: &str, heading: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// Finds the words in backticks of one cell.
+/// Returns the words in backticks of one cell.
 fn words(cell: &str) -> BTreeSet<String> {
     cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
@@ -48,7 +48,7 @@ fn cargo(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("cargo prints UTF-8")
 }
 
-/// Lists everything that a crate links in the end, build scripts' own needs and tests left out.
+/// Lists everything that a crate links, directly or indirectly, except for dependencies of build scripts and tests.
 fn linked(package: &str) -> BTreeSet<String> {
     cargo(&["tree", "--offline", "--package", package, "--edges", "normal", "--prefix", "none", "--format", "{p}"])
         .lines()
@@ -125,7 +125,8 @@ fn no_path_leads_from_the_start_to_the_scanner() {
     assert!(start.contains("pcredential"), "the list of what prun links is real");
 }
 
-/// The frontend has no client, no engine and no value: it names secrets, and the engine mounts them for the scanner.
+/// The frontend has no client, no engine and no value: it only names secrets, and the engine mounts them for the
+/// scanner.
 #[test]
 fn the_frontend_has_no_way_to_a_value() {
     let frontend = linked("pfrontend");
@@ -143,7 +144,7 @@ fn the_frontend_has_no_way_to_a_value() {
 
 #[test]
 fn only_the_two_tools_link_the_edge() {
-    // The fuzz targets are no part of the product: they link what they try, and nothing links them.
+    // The fuzz targets are not a part of the product: they link the crates that they test, and no crate links them.
     for name in rooms().into_keys().filter(|name| !["pbuild", "prun", "pfuzz"].contains(&name.as_str())) {
         assert!(!linked(&name).contains("pcli"), "`{name}` links `pcli`");
     }
@@ -162,7 +163,7 @@ fn the_dry_middle_knows_no_runtime_no_engine_and_no_command_line() {
     }
 }
 
-/// A door in the code: its number, its reason, its file.
+/// A door in the code: its number, its reason and its file.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Door {
     number: u32,
@@ -215,7 +216,8 @@ fn every_door_is_on_the_list_and_every_listed_door_exists() {
     assert_eq!(numbers.len(), found.len(), "each door has a number of its own");
 }
 
-/// Every type that has an `expose` is on the list of disallowed methods, so that nobody opens a new way unseen.
+/// Every type with an `expose` is on the list of disallowed methods, so that a new way to plaintext cannot go
+/// unnoticed.
 #[test]
 fn clippy_disallows_every_way_to_plaintext() {
     let policy = read(&root().join("clippy.toml"));
@@ -238,7 +240,7 @@ fn every_package_obeys_the_lints_of_the_root() {
     }
 }
 
-/// Attributes that would silence a guard. Spelled in halves, so that this file does not hold them itself.
+/// Attributes that would silence a check. They are written in two halves, so that this file does not contain them.
 #[test]
 fn no_test_is_ignored_and_no_lint_is_silenced_without_a_reason() {
     let forbidden = [concat!("#[", "ignore"), concat!("#[", "allow("), concat!("#![", "allow("), concat!("todo", "!(")];
@@ -271,9 +273,9 @@ fn no_module_hides_a_second_noun() {
     }
 }
 
-/// Flags are read in one place of each tool and turned into checked types there: nothing behind it names clap or a
-/// struct that clap fills. `pbuild` turns them in `plan`, `prun` in `command` itself; a crate's roots hand one to the
-/// other.
+/// Each tool reads its flags in one place, and converts them to checked types there: no later code names clap or a
+/// struct that clap fills. `pbuild` converts them in `plan`, `prun` in `command` itself. The root modules pass the
+/// struct from one to the other.
 #[test]
 fn nothing_behind_the_command_line_knows_its_flags() {
     let mut found = Vec::new();
@@ -291,7 +293,7 @@ fn nothing_behind_the_command_line_knows_its_flags() {
                 found.push(format!("{tool}::{module} names clap"));
             }
             let names_flags = code.split(words).any(|word| word.ends_with("Arguments"));
-            // The face of the fuzz targets hands over single flags, as the command line does.
+            // The module `fuzzing` passes single flags on, as the command line does.
             if names_flags && !is_below(turned_in) && module != "fuzzing" {
                 found.push(format!("{tool}::{module} names a struct of flags"));
             }
@@ -300,8 +302,8 @@ fn nothing_behind_the_command_line_knows_its_flags() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-/// Lists the sources of a crate by module, such as `output::destination`; its roots are left out, and so are modules of
-/// tests.
+/// Lists the sources of a crate by module, such as `output::destination`. The root modules and modules of tests are
+/// left out.
 fn modules(folder: &str) -> BTreeMap<String, String> {
     let source = root().join(folder).join("src");
     let mut modules = BTreeMap::new();
@@ -321,7 +323,8 @@ fn modules(folder: &str) -> BTreeMap<String, String> {
     modules
 }
 
-/// Reads a path or a tree of paths, such as `a::{b, c::D}`, adds each path below `before`, and returns what follows.
+/// Reads a path or a tree of paths, such as `a::{b, c::D}`, adds each path after `before` to `paths`, and returns the
+/// rest of the text.
 fn spell_out<'a>(text: &'a str, before: &[&'a str], paths: &mut Vec<Vec<&'a str>>) -> &'a str {
     if let Some(mut rest) = text.strip_prefix('{') {
         loop {
@@ -344,8 +347,8 @@ fn spell_out<'a>(text: &'a str, before: &[&'a str], paths: &mut Vec<Vec<&'a str>
     }
 }
 
-/// The module that a path leads to, read in another one: the longest beginning of the path that is a module. A name
-/// that a module only hands on from a child leads to the child.
+/// Returns the module that a path in the module `from` leads to, which is the longest beginning of the path that is a
+/// module. A name that a module re-exports from a child leads to the child.
 fn resolved(path: &[&str], from: &str, modules: &BTreeMap<String, String>) -> String {
     let mut at: Vec<&str> = if path[0] == "crate" { Vec::new() } else { from.split("::").collect() };
     for name in path.iter().filter(|name| !["crate", "self"].contains(name)) {
@@ -361,7 +364,7 @@ fn resolved(path: &[&str], from: &str, modules: &BTreeMap<String, String>) -> St
     at.join("::")
 }
 
-/// The child from which a module hands a name on, as in `pub(crate) use child::Name;`.
+/// Returns the child from which a module re-exports a name, as in `pub(crate) use child::Name;`.
 fn handed_on(name: &str, module: &str, modules: &BTreeMap<String, String>) -> Option<String> {
     let uses = modules.get(module)?.split("\npub").skip(1).filter_map(|rest| {
         rest.strip_prefix(" use ")
@@ -378,8 +381,8 @@ fn handed_on(name: &str, module: &str, modules: &BTreeMap<String, String>) -> Op
     .find(|target| target != module)
 }
 
-/// Which modules each module names. A parent names its children by having them, and what a child takes from the modules
-/// that it lies in is harmless; so is whatever is taken from the crate's root, which only hands it on.
+/// Returns the modules that each module names. A parent may name its children, and a child may use the modules that
+/// contain it. Names from the crate's root are ignored, because the root only re-exports them.
 fn named(modules: &BTreeMap<String, String>) -> BTreeMap<String, BTreeSet<String>> {
     let mut named = BTreeMap::new();
     for (from, source) in modules {
@@ -401,7 +404,7 @@ fn named(modules: &BTreeMap<String, String>) -> BTreeMap<String, BTreeSet<String
     named
 }
 
-/// Finds the sets of modules in which each leads to each other one.
+/// Finds the sets of modules in which each module leads to every other one.
 fn circles(modules: &BTreeMap<String, String>) -> BTreeSet<BTreeSet<String>> {
     let named = named(modules);
     let reached = |from: &String| {
@@ -420,7 +423,7 @@ fn circles(modules: &BTreeMap<String, String>) -> BTreeSet<BTreeSet<String>> {
     reached.keys().map(circle).filter(|circle| !circle.is_empty()).collect()
 }
 
-/// A packed stream is searched by a searcher, and a searcher opens packed streams: that is the matter itself.
+/// A packed stream is searched by a searcher, and a searcher opens packed streams, so this recursion is necessary.
 const TRUE_RECURSION: (&str, [&str; 2]) = ("pscan", ["packed", "search"]);
 
 #[test]

@@ -1,4 +1,4 @@
-//! What another process can see of a running tool that holds secrets.
+//! The data of a running tool with secrets that another process can see.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
@@ -11,10 +11,10 @@ use std::time::Duration;
 use ptest::Scene;
 use ptest::binaries;
 
-/// A user with no rights of its own: what root may see proves nothing.
+/// A user without special rights. Root can see everything, so a test as root proves nothing.
 const NOBODY: u32 = 65_534;
 
-/// A folder that this user owns, with copies of the tools, which may lie where it cannot look.
+/// A folder that this user owns, with copies of the tools, because the user may not read the original ones.
 struct Home(tempfile::TempDir);
 
 impl Home {
@@ -35,7 +35,7 @@ impl Home {
     }
 }
 
-/// Whether another process of the same user may read a file of `/proc`.
+/// Returns true if another process of the same user may read a file of a process in `/proc`.
 fn may_read(process: u32, file: &str) -> bool {
     let path = format!("/proc/{process}/{file}");
     let looked = as_nobody("head").args(["-c", "1", &path]).stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -48,7 +48,7 @@ fn as_nobody(program: &str) -> Command {
     command
 }
 
-/// Starts an engine that takes a connection and never says a word; it tells when a connection came.
+/// Starts an engine that accepts connections and never answers. The receiver is notified of each connection.
 fn silent_engine(socket: &Path) -> mpsc::Receiver<()> {
     let listener = UnixListener::bind(socket).expect("a folder of this test's own");
     fs::set_permissions(socket, fs::Permissions::from_mode(0o666)).expect("a folder of this test's own");
@@ -65,7 +65,8 @@ fn silent_engine(socket: &Path) -> mpsc::Receiver<()> {
     told
 }
 
-/// Core files, debuggers, the process table (K12): held at an engine that does not answer, with every value read.
+/// Core files, debuggers and the process table (K12): the tool waits for an engine that does not answer, after it has
+/// read all values.
 #[test]
 fn nobody_of_the_same_user_sees_into_a_tool_that_holds_secrets_k12() {
     let (home, scene) = (Home::new(), Scene::new());
@@ -97,7 +98,8 @@ fn nobody_of_the_same_user_sees_into_a_tool_that_holds_secrets_k12() {
             .spawn();
         told.recv_timeout(Duration::from_secs(60)).expect("it asks the engine");
         let process = running.id();
-        // Left by the kernel to root, because the process is not dumpable; the control's are its user's.
+        // The kernel gives the files of a process that is not dumpable to root. The files of the control process
+        // belong to its user.
         let owner = |process: u32| fs::metadata(format!("/proc/{process}/environ")).unwrap().uid();
         assert_eq!((owner(process), owner(control.id())), (0, NOBODY), "{words:?}");
         assert!(!may_read(process, "environ") && may_read(control.id(), "environ"), "{words:?}");
@@ -106,8 +108,8 @@ fn nobody_of_the_same_user_sees_into_a_tool_that_holds_secrets_k12() {
         let core: Vec<&str> =
             limits.lines().find(|line| line.starts_with("Max core file size")).unwrap().split_whitespace().collect();
         assert_eq!(core[4..6], ["0", "0"], "{words:?}");
-        // The variable that the caller put there is there, and no other holds a value; nor does the command line. The
-        // scene samples both for as long as it runs; this looks once more, with nothing allowed.
+        // The environment contains the variable that the caller set, and no other variable and no argument contains a
+        // value. The scene samples both during the whole run; this check allows no exception.
         let environment = fs::read(format!("/proc/{process}/environ")).unwrap();
         let given = format!("TOKEN={}", token.text()).into_bytes();
         let others: Vec<u8> =
@@ -119,12 +121,13 @@ fn nobody_of_the_same_user_sees_into_a_tool_that_holds_secrets_k12() {
     }
     control.kill().unwrap();
     control.wait().unwrap();
-    // Its last act left nothing either.
+    // The end of the process must not have written a value either.
     fs::remove_file(&env_file).unwrap();
     scene.oracle().check_dir_except(home.0.path(), &[]);
 }
 
-/// Root in the home of somebody else, as by `sudo` (K13): nothing of root's is left there for them to trip over.
+/// Root works in the home of another user, as with `sudo` (K13): no file of root is left in that home, because the
+/// user could not change it.
 #[test]
 fn root_makes_nothing_in_another_user_s_home_k13() {
     let (home, scene) = (Home::new(), Scene::new());

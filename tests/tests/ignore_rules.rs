@@ -1,5 +1,5 @@
-//! What a context's ignore file leaves out is what buildx leaves out: trees and files of rules made by chance, from a
-//! fixed beginning, are copied into an image by both, and the images must hold the same.
+//! pbuild and buildx leave out the same files of a context. Both copy generated trees into an image, with generated
+//! ignore files, and the images must have the same content. The generator always starts from the same seed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,7 +9,7 @@ use std::process::Command;
 use acceptance::ImageName;
 use ptest::{Engine, Flavour, Scene};
 
-/// Numbers by chance that are the same in each run.
+/// A random generator that returns the same numbers in every run.
 struct Chance(u64);
 
 impl Chance {
@@ -23,7 +23,7 @@ impl Chance {
     }
 }
 
-/// Folders and files, few names deep, so that patterns meet them.
+/// Makes folders and files from a few names, so that patterns match them.
 fn tree(chance: &mut Chance) -> BTreeSet<String> {
     let mut files = BTreeSet::new();
     for _ in 0..24 {
@@ -84,8 +84,8 @@ fn an_ignore_file_leaves_out_what_buildx_leaves_out() {
         assert_eq!(told(&ours), told(&theirs), "round {round}, rules {rules:?}");
         for (name, entry) in &ours {
             let their = &theirs[name];
-            // Buildx asks its rules in two ways, which with `!` do not always agree: it lists such a file and then
-            // sends it empty. We send what the file holds; docs/limits.md says so.
+            // buildx applies the rules in two ways, which do not always agree for rules with `!`: it lists such a
+            // file and then sends it empty. We send the file's content, as docs/limits.md says.
             assert!(
                 entry.contents == their.contents || their.contents.is_empty() && rules.contains('!'),
                 "round {round}, rules {rules:?}: the contents of {name}"
@@ -103,13 +103,13 @@ struct Entry {
     contents: Vec<u8>,
 }
 
-/// Lists what the layers of an image hold.
+/// Lists the content of the layers of an image.
 fn listing(engine: &Engine, image: &ImageName<'_>) -> BTreeMap<String, Entry> {
     let mut all = BTreeMap::new();
     for member in tar::Archive::new(&engine.docker(&["save", image.as_str()])[..]).entries().expect("an archive") {
         let mut bytes = Vec::new();
         member.expect("a member").read_to_end(&mut bytes).expect("the member's bytes");
-        // Members that are no archive have no entries.
+        // A member that is not an archive has no entries.
         let mut layer = tar::Archive::new(&bytes[..]);
         for mut entry in layer.entries().expect("bytes").map_while(Result::ok) {
             let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();

@@ -1,29 +1,29 @@
-//! What builds install from private servers, with the real npm, Composer, pip, git and curl: refused without the token,
-//! caught when a tool keeps it, and clean for whoever does what the finding says. The sweep after all tests searches
-//! what the engine then holds for each token, past our own search.
+//! Builds that install from private servers, with the real npm, Composer, pip, git and curl. The server refuses
+//! requests without the token, the build is refused if a tool keeps the token, and it is clean after following the
+//! advice. The sweep after all tests searches the engine's data for each token, independently of our own search.
 
 use std::process::Command;
 
 use acceptance::{ImageName, Private, build};
 use ptest::{Canary, Engine, Flavour, Scene};
 
-/// An install, in the way that leaks and in the one that its finding asks for.
+/// An installation in a way that leaks, and in the way that the finding advises.
 struct Install<'a> {
-    /// Lines before both: what the context brings.
+    /// Lines before the installation, for example to copy files of the context.
     before: &'a str,
     leaking: &'a str,
-    /// Where the value then is.
+    /// The places that contain the value after the leak.
     places: &'a [&'a str],
-    /// The mend that the finding names.
+    /// The advice in the finding.
     says: &'a str,
     mended: &'a str,
-    /// What the tool says to a stranger.
+    /// The tool's message without the token.
     refused: &'a str,
-    /// A command that shows what was installed, and what it prints.
+    /// A command that shows the installed package, with its output.
     shows: (&'a [&'a str], &'a str),
 }
 
-/// The scene's context has the tool's own files already.
+/// Tries both ways of an installation. The scene's context must already contain the tool's files.
 fn try_install(engine: &Engine, scene: &Scene, token: &Canary, install: &Install<'_>) {
     let server = Private::start(engine, token);
     let image = ImageName::new(engine, "installs");
@@ -208,7 +208,7 @@ fn curl_takes_a_token_from_netrc() {
     let engine = Engine::get(Flavour::Modern);
     let scene = Scene::on(&engine);
     let token = scene.oracle().token("TOKEN");
-    // Keeps the part of the answer that does not hold the token.
+    // Keeps the part of the answer that does not contain the token.
     let ask = "curl --silent --show-error --fail http://private:8080/composer/greeting.zip --output greeting.zip";
     try_install(
         &engine,
@@ -226,8 +226,8 @@ fn curl_takes_a_token_from_netrc() {
     );
 }
 
-/// A key is a secret like others: written where ssh looks for it, it is found; lent by `--ssh`, it signs and is
-/// nowhere.
+/// A key is a secret like any other. If it is written to the place where ssh looks for it, it is found; if `--ssh`
+/// lends it, steps can sign with it, and it is not in the image.
 #[test]
 fn git_clones_a_submodule_over_ssh_with_a_lent_key_and_not_with_a_copied_one() {
     let engine = Engine::get(Flavour::Modern);
@@ -238,7 +238,7 @@ fn git_clones_a_submodule_over_ssh_with_a_lent_key_and_not_with_a_copied_one() {
     let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "", "-f"]).arg(&key).status();
     assert!(made.expect("ssh-keygen runs").success());
     let private = std::fs::read_to_string(&key).expect("a key");
-    // The first line is the same in all such keys, and the base image has keys of its host.
+    // The first line is the same in all such keys, and the base image contains keys of its host.
     let own: Vec<&str> = private.lines().filter(|line| !line.starts_with('-')).skip(1).collect();
     let _ = scene.oracle().register("DEPLOY_KEY", own.join("\n"));
     let server = Private::start(&engine, &token);
@@ -270,7 +270,7 @@ fn git_clones_a_submodule_over_ssh_with_a_lent_key_and_not_with_a_copied_one() {
     scene.oracle().check_bytes("inspect and history", &image.told_by_the_engine());
 }
 
-/// The engine fetches the context itself, and has the token of `GIT_AUTH_TOKEN` for it.
+/// The engine fetches the context itself, and gets the token of `GIT_AUTH_TOKEN` for it.
 #[test]
 fn a_private_repository_is_a_context() {
     let engine = Engine::get(Flavour::Modern);
@@ -295,7 +295,7 @@ fn a_private_repository_is_a_context() {
     assert_eq!(image.run(&["cat", "/whole.txt"]), "hello from a folder\n");
 }
 
-/// BuildKit has the token for the repository and for none of its submodules, so this machine clones them.
+/// BuildKit uses the token for the repository but not for its submodules, so this machine clones them.
 #[test]
 fn a_private_repository_with_private_submodules_is_a_context() {
     let engine = Engine::get(Flavour::Modern);
@@ -308,7 +308,7 @@ fn a_private_repository_with_private_submodules_is_a_context() {
     let build = |place: &str, more: &[&str], token: &Canary| {
         let url = format!("http://{}/git/kit.git#{place}", server.host());
         let tool = scene.pbuild().args(["build", "-t", image.as_str(), "--secret", "id=TOKEN"]).args(more).arg(url);
-        // As in a hook of git's: the variables lead to another repository, which is none of this build's.
+        // A git hook sets these variables to another repository, which must not affect the build.
         let tool = tool.env("GIT_WORK_TREE", &elsewhere).env("GIT_INDEX_FILE", elsewhere.join("index"));
         tool.env("TOKEN", other.text()).env("GIT_AUTH_TOKEN", token.text()).run()
     };
@@ -323,7 +323,7 @@ fn a_private_repository_with_private_submodules_is_a_context() {
     let built = build("main", &with_token, &token);
     built.expect_code(0).expect_stderr("with its submodules, cloned by this machine").expect_stderr("clean");
     assert_eq!(image.run(&["cat", "/greeting.txt"]), "hello from git\n");
-    // A folder of it, without anything that git keeps.
+    // A folder of the repository, without git's own files.
     build("main:folder", &with_token, &token).expect_code(0);
     assert_eq!(image.run(&["find", "/context", "-type", "f"]), "/context/Dockerfile\n");
     let whole = ["--build-arg", "BUILDKIT_CONTEXT_KEEP_GIT_DIR=1", "-f", "folder/Dockerfile"];

@@ -1,11 +1,12 @@
-//! Ctrl-C and a killed engine connection, at each phase: nothing runs on, no name, nothing left (B4, B7).
+//! Ctrl-C and a cut connection to the engine, in each phase: no process keeps running, no name is given, and nothing
+//! is left (B4, B7).
 
 use std::time::{Duration, Instant};
 
 use acceptance::{ImageName, becomes, scanner_of};
 use ptest::{Engine, Flavour, Process, Scene};
 
-/// Whether the engine still runs a process with this mark in its command line.
+/// Returns true if the engine still runs a process with this mark in its command line.
 fn runs(mark: &str) -> bool {
     Process::all().any(|process| process.is_told(mark) && !process.command().starts_with(b"pbuild"))
 }
@@ -17,7 +18,7 @@ fn an_interrupted_step_is_cancelled_in_the_engine_b7() {
         let scene = Scene::on(&engine);
         let token = scene.oracle().token("TOKEN");
         let image = ImageName::new(&engine, "interrupted-run");
-        // A number that no other test sleeps for, so that the process can be told apart.
+        // The duration is unique to this test, so that its process can be recognised.
         let seconds = format!("8{}.{}", 1000 + flavour as u32, std::process::id());
         scene.write("Dockerfile", format!("FROM busybox\nRUN echo begun && sleep {seconds}\n"));
         let mut running = scene
@@ -43,7 +44,7 @@ fn an_interrupted_upload_leaves_nothing_b7() {
     let token = scene.oracle().token("TOKEN");
     let image = ImageName::new(&engine, "interrupted-upload");
     let file = std::fs::File::create(scene.project().join("large.bin")).expect("a file of the project");
-    // Not sparse for the receiver, large enough not to be through before the signal.
+    // The file is so large that its transfer lasts until the signal. The receiver does not get it as a sparse file.
     file.set_len(3 << 30).expect("a large file");
     scene.write("Dockerfile", "FROM busybox\nCOPY large.bin /\n");
     let mut running = scene
@@ -58,7 +59,7 @@ fn an_interrupted_upload_leaves_nothing_b7() {
     assert!(!image.exists());
 }
 
-/// In the middle of the search in the builder: no name, no image, and no scanner that runs on.
+/// Ctrl-C in the middle of the search in the builder: no name, no image, and the scanner ends.
 #[test]
 fn an_interrupted_search_leaves_nothing_b7() {
     for flavour in Flavour::ALL {
@@ -66,7 +67,7 @@ fn an_interrupted_search_leaves_nothing_b7() {
         let scene = Scene::on(&engine);
         let token = scene.oracle().token("TOKEN");
         let image = ImageName::new(&engine, "interrupted-search");
-        // Zeros without a disk behind them, so many that the search lasts until the signal.
+        // A sparse file of zeros, which is so large that the search lasts until the signal.
         let file = format!("zeros-{}", std::process::id());
         scene.write("Dockerfile", format!("FROM busybox\nRUN truncate -s 60G /{file} && echo made\n"));
         let mut running = scene
@@ -85,7 +86,7 @@ fn an_interrupted_search_leaves_nothing_b7() {
     }
 }
 
-/// SIGTERM is the other polite way.
+/// SIGTERM ends the build like Ctrl-C, with another exit code.
 #[test]
 fn a_request_to_end_exits_143_b7() {
     let engine = Engine::get(Flavour::Modern);
@@ -102,7 +103,7 @@ fn a_request_to_end_exits_143_b7() {
     running.finish().expect_code(143);
 }
 
-/// `| head` closes our output: the build ends in the engine and says nothing more (C14).
+/// `| head` closes our output: the build ends in the engine, and nothing more is printed (C14).
 #[test]
 fn a_reader_that_goes_away_ends_the_build_c14() {
     let engine = Engine::get(Flavour::Modern);

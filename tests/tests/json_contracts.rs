@@ -1,5 +1,5 @@
-//! Every JSON that programs read has a schema in `docs/schemas`: what the tools print follows it, and holds no field
-//! that it does not name.
+//! Every JSON that programs read has a schema in `docs/schemas`. The output of the tools follows its schema, and has
+//! no field that the schema does not name.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,11 @@ fn schemas() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the root").join("docs/schemas")
 }
 
-/// The schema with no field allowed beyond those that it names. What readers must bear, the tools do not do unseen.
+/// Changes a schema so that it allows only the fields that it names. Readers must ignore unknown fields, but a tool
+/// must not write them without a schema.
 fn closed(schema: &mut Value) {
     if let Some(object) = schema.as_object_mut() {
-        // The alternatives of one object see the fields of each other.
+        // The alternatives of an object would refuse each other's fields, so they are not changed.
         let fields =
             object.get("properties").is_some_and(|fields| fields.get("type").is_none()) && object.contains_key("type");
         object.iter_mut().filter(|(key, _)| *key != "oneOf").for_each(|(_, value)| closed(value));
@@ -27,7 +28,7 @@ fn closed(schema: &mut Value) {
     schema.as_array_mut().into_iter().flatten().for_each(closed);
 }
 
-/// Fails unless the document follows the schema of that name.
+/// Fails if the document does not follow the schema of this name.
 #[track_caller]
 fn follows(name: &str, document: &[u8]) {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -67,7 +68,7 @@ fn a_field_that_no_schema_names_is_noticed() {
     assert!(noticed.is_err(), "`news` is in no schema");
 }
 
-/// Reports of every result, and a baseline.
+/// Audits with every result, and a baseline.
 #[test]
 fn audits_follow_their_schema() {
     let scene = Scene::new();
@@ -139,7 +140,7 @@ fn the_lines_among_buildkits_follow_their_schema() {
     ours.iter().for_each(|line| follows("build-events", line.as_bytes()));
     assert_eq!(ours.iter().filter(|line| line.contains("\"offers\"")).count(), 1, "{ours:?}");
     assert!(ours.iter().any(|line| line.contains("\"label\":\"audit\"") && line.contains("clean")), "{ours:?}");
-    // Programs read every line, and each step of a line once, begun before it ends.
+    // Programs read every line. A step occurs only once in a line, and begins before it ends.
     let time = |step: &serde_json::Value, key: &str| step[key].as_str().map(str::to_owned);
     for line in stderr.lines() {
         let event: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"));
@@ -150,7 +151,7 @@ fn the_lines_among_buildkits_follow_their_schema() {
             steps.iter().all(|step| step["completed"].is_null() || time(step, "started") <= time(step, "completed"))
         );
     }
-    // A failure is told in the same form.
+    // A failure is reported in the same form.
     scene.write("Dockerfile", "FROM busybox\nRUN exit 7\n");
     let failed = scene.pbuild().args(words).env("TOKEN", token.text()).run();
     failed.expect_code(1).expect_stderr("\"label\":\"error\"");

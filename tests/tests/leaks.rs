@@ -1,4 +1,4 @@
-//! Builds that would put a secret into the image: refused, told, and removed from the engine.
+//! Builds that would put a secret into the image: they are refused, reported, and removed from the engine.
 
 use acceptance::{ImageName, on_every_engine, records};
 use ptest::{Engine, Flavour, Outcome, Scene};
@@ -9,7 +9,7 @@ on_every_engine!(
     a_leaking_build_leaves_an_older_tag_alone,
 );
 
-/// Builds with the token in the environment; the Dockerfile may leak it.
+/// Builds with the token in the environment. The Dockerfile may leak it.
 fn build(scene: &Scene, image: &ImageName<'_>, token: &str, more: &[&str]) -> Outcome {
     scene
         .pbuild()
@@ -68,7 +68,7 @@ fn a_leaking_build_leaves_an_older_tag_alone(engine: &Engine) {
     assert_eq!(image.run(&["cat", "/version"]), "one\n", "the tag still names what was clean");
 }
 
-/// However a step is spelled, nothing of its layer stays in the cache.
+/// Nothing of a leaking layer stays in the cache, in whatever way the step is written.
 #[test]
 fn the_layer_of_a_leak_leaves_the_cache_however_its_step_is_spelled() {
     let engine = Engine::get(Flavour::Modern);
@@ -88,12 +88,13 @@ fn the_layer_of_a_leak_leaves_the_cache_however_its_step_is_spelled() {
     }
 }
 
-/// The places that a step does not make: argument, label, ENV, command text (C2, F14). Nothing runs.
+/// A value in an argument, a label, an ENV or the text of a command, none of which a step makes (C2, F14). Nothing
+/// runs.
 #[test]
 fn a_value_in_what_the_user_wrote_is_refused_before_anything_runs_c2_f14() {
     let engine = Engine::get(Flavour::Modern);
     let scene = Scene::on(&engine);
-    // These values stand in files and arguments on purpose; the oracle watches what the tool makes of them.
+    // These values are in files and arguments on purpose, and the oracle checks the tool's output.
     let token = scene.oracle().token("TOKEN");
     let image = ImageName::new(&engine, "written");
     for (title, text, says) in [
@@ -108,7 +109,7 @@ fn a_value_in_what_the_user_wrote_is_refused_before_anything_runs_c2_f14() {
     }
 }
 
-/// A file of the context that holds a value never reaches the engine (B22).
+/// A file of the context that contains a value never reaches the engine (B22).
 #[test]
 fn a_context_file_with_a_value_stops_the_build_before_it_is_sent_b22() {
     let engine = Engine::get(Flavour::Modern);
@@ -125,8 +126,8 @@ fn a_context_file_with_a_value_stops_the_build_before_it_is_sent_b22() {
     build(&scene, &image, token.text(), &[]).expect_code(0);
 }
 
-/// Allowed in the context, still refused in the layer.
-/// Frameworks ship such files, and such words stand in the app's own source.
+/// Frameworks ship such env files, and the app's own source contains the same words. Values that look public are not
+/// treated as secrets, so they are allowed in the context and in a layer.
 #[test]
 fn what_looks_public_in_an_env_file_is_no_secret_and_told_in_one_line() {
     let engine = Engine::get(Flavour::Modern);
@@ -169,12 +170,12 @@ fn what_looks_public_in_an_env_file_is_no_secret_and_told_in_one_line() {
             .expect_code(0)
             .expect_stderr("public and are neither masked nor searched for")
             .expect_stderr("pbuild new --public");
-        // What the dialects read differently is told in a line of its own.
+        // Values that the dialects read differently have a warning of their own.
         let is_counted = |line: &&str| line.starts_with("warning:") && !line.contains("docker run would keep quotes");
         let warnings = built.stderr().lines().filter(is_counted).count();
         assert_eq!(warnings, 1, "{framework}: {built:?}");
         run(&["audit", image.as_str()]).expect_code(0).expect_stdout("is not searched for: looks public");
-        // The one value that is a secret is.
+        // The one value that is a secret is found.
         scene.write("Dockerfile", "FROM busybox\nCOPY source /srv/\nRUN env > /srv/environment\n");
         run(&["build", "-t", image.as_str(), "."]).expect_code(10).expect_stderr("/srv/environment");
     }
@@ -193,7 +194,7 @@ fn a_context_leak_that_is_allowed_is_still_refused_in_the_layer() {
     assert!(!image.exists());
 }
 
-/// A value of today is found in a layer that an earlier build cached without knowing it for a secret.
+/// A value is found in a layer that an earlier build cached before the value was declared as a secret.
 #[test]
 fn a_run_secret_that_the_build_never_got_is_searched_for_too() {
     let engine = Engine::get(Flavour::Modern);
@@ -213,8 +214,8 @@ fn a_run_secret_that_the_build_never_got_is_searched_for_too() {
     assert!(!image.exists());
 }
 
-/// An unknown frontend image is somebody's code: it is not handed a graph with secrets in it. An old one that is known
-/// needs no `env=`, because nothing is written into the Dockerfile (F9).
+/// An unknown frontend image is foreign code, so it does not get a graph with secrets. A known old one needs no
+/// `env=`, because nothing is written into the Dockerfile (F9).
 #[test]
 fn an_unknown_frontend_gets_no_secret_unless_it_is_allowed_by_name() {
     let engine = Engine::get(Flavour::Modern);

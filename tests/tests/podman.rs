@@ -1,4 +1,4 @@
-//! Podman's socket speaks docker's API, without BuildKit (B3).
+//! Podman's socket offers docker's API without BuildKit (B3).
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use acceptance::{PATIENCE, becomes};
 use ptest::{Engine, Flavour, Scene};
 
-/// A real Podman that keeps everything in a folder of the scene.
+/// A real Podman that stores everything in a folder of the scene.
 struct Podman {
     folder: PathBuf,
     service: Child,
@@ -61,7 +61,7 @@ fn podman_cannot_build_and_its_images_can_be_audited() {
         refused.expect_code(1).expect_stderr("Podman").expect_stderr("has no BuildKit").expect_stderr("DOCKER_HOST");
     }
 
-    // What docker saved, Podman loads, and its own export is searched.
+    // Podman loads an archive that docker saved, and pbuild searches Podman's own export of it.
     let engine = Engine::get(Flavour::Modern);
     let archive = scene.write("busybox.tar", engine.docker(&["save", "busybox"]));
     let loaded = Podman::command(&podman.folder).arg("load").arg("--input").arg(&archive).status();

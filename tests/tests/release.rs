@@ -1,7 +1,8 @@
-//! What a release is packed into, as far as stand-ins for the programs can show it: the same bytes each time, packages that come
-//! and go without a trace, an installer that refuses what it cannot check, pages and completions that their readers take.
+//! The files of a release, made with stand-ins for the programs: the bytes are the same every time, packages can be
+//! removed without a trace, the installer refuses files that it cannot check, and manual pages and completions work
+//! in their programs.
 //!
-//! `scripts/release` itself compiles for long; `scripts/release-check` runs it twice.
+//! `scripts/release` itself compiles for a long time; `scripts/release-check` runs it twice.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,7 +21,7 @@ fn version() -> String {
     env!("CARGO_PKG_VERSION").to_owned()
 }
 
-/// The architecture of this machine, as Debian names it.
+/// Returns Debian's name for the architecture of this machine.
 fn native() -> &'static str {
     if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
 }
@@ -45,7 +46,7 @@ fn digest(bytes: &[u8]) -> String {
     ptest::sha256(bytes).trim_start_matches("sha256:").to_owned()
 }
 
-/// A packed release, of programs that only say their names.
+/// A packed release, whose programs only print their names.
 struct Release {
     folder: tempfile::TempDir,
 }
@@ -158,7 +159,7 @@ fn a_release_says_what_it_is_made_of_and_from_which_commit() {
         let name = subject["name"].as_str().expect("a name");
         assert_eq!(subject["digest"]["sha256"], digest(&files[name]), "{name}");
     }
-    // All but itself, and the sums, which name it.
+    // The list contains all files except for itself and the file of sums, because that file contains the list's sum.
     assert_eq!(subjects.len(), files.len() - 2);
 
     let formula = String::from_utf8(files["pbuild.rb"].clone()).expect("text");
@@ -212,7 +213,7 @@ fn a_debian_package_comes_and_goes_without_a_trace() {
     }
 }
 
-/// Runs the installer of a release in a scene, into `prefix` of its project.
+/// Runs the installer of a release in a scene, into the folder `prefix` of the project.
 fn install(scene: &Scene, release: &Release, path: Option<&Path>, flags: &[&str]) -> Outcome {
     let mut installer = scene.tool("sh").arg(release.path("install.sh")).args(["--prefix", "prefix"]);
     if let Some(path) = path {
@@ -221,7 +222,7 @@ fn install(scene: &Scene, release: &Release, path: Option<&Path>, flags: &[&str]
     installer.args(["--base-url", &release.url()]).args(flags).run()
 }
 
-/// A key pair of minisign's without a password, as flags.
+/// Makes a key pair of minisign without a password, and returns it as flags.
 fn keys(folder: &Path) -> [String; 2] {
     let [public, secret] = ["key.pub", "key"].map(|name| folder.join(name).display().to_string());
     output(Command::new("minisign").args(["-G", "-W", "-f", "-p", &public, "-s", &secret]));
@@ -245,7 +246,7 @@ fn the_installer_takes_a_signed_release_and_takes_it_away_again() {
     }
     assert_eq!(fs::metadata(prefix.join("bin/prun")).expect("prun").permissions().mode() & 0o777, 0o755);
 
-    // A newer release takes away what it has no more.
+    // A newer release removes files that it no longer contains.
     let list = prefix.join("share/pbuild/installed-files");
     scene.write("prefix/share/man/man1/pbuild-former.1", "");
     let mut files: Vec<String> = fs::read_to_string(&list).expect("a list").lines().map(str::to_owned).collect();
@@ -274,7 +275,7 @@ fn the_installer_refuses_what_it_cannot_check() {
         assert!(!scene.project().join("prefix/bin").exists(), "something was installed");
     };
 
-    // Without minisign it says so, and goes on only when told.
+    // Without minisign, the installer says so, and continues only with a flag.
     let tools = folder.path().join("tools");
     fs::create_dir(&tools).expect("a folder");
     for tool in
@@ -304,7 +305,7 @@ fn the_installer_refuses_what_it_cannot_check() {
     *changed.last_mut().expect("a byte") ^= 1;
     fs::write(release.path(&archive), &changed).expect("the archive");
     refuses(&install(&scene, &release, None, &[]), "does not fit its sum");
-    // Whoever changes the archive can change the sums, and the signature shows it.
+    // An attacker who changes the archive can change the sums too, but the signature shows it.
     let sums = fs::read_to_string(release.path("SHA256SUMS")).expect("sums");
     let forged = sums.replace(&digest(&good), &digest(&changed));
     assert_ne!(sums, forged);
@@ -349,7 +350,7 @@ fn completions_load_in_their_shells_and_complete() {
     said.expect_code(0).expect_stdout("audit").expect_stdout("injected");
     assert_eq!(said.stderr(), "");
 
-    // As zsh loads it from its folder: autoloaded by name, at the first completion.
+    // zsh loads the file from a folder of functions: by its name, at the first completion.
     for tool in ["pbuild", "prun"] {
         fs::create_dir_all(scene.project().join("functions")).expect("a folder");
         let from = scene.project().join(format!("{tool}.zsh"));
@@ -402,7 +403,8 @@ fn both_tools_say_where_they_come_from() {
     let scene = Scene::new();
     for tool in ["pbuild", "prun"] {
         let said = scene.tool(binaries().join(tool)).arg("--version").run();
-        // What the gate tries is no release; what a release says is held by `pmake` and by `scripts/release`.
+        // The tests run development builds, not releases. `pmake` and `scripts/release` check the version of a
+        // release.
         let known = [format!("{tool} {} (development build)\n", version()), format!("{tool} {} (commit ", version())];
         assert!(known.iter().any(|start| said.expect_code(0).stdout().starts_with(start)), "{said:?}");
         let short = scene.tool(binaries().join(tool)).arg("-V").run();

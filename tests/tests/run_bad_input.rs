@@ -1,4 +1,4 @@
-//! What goes wrong at a start, on a real engine: said plainly, and what ran before still runs (R2–R5, R14).
+//! Starts that fail on a real engine: the message is clear, and the earlier instances keep running (R2–R5, R14).
 
 use acceptance::App;
 use ptest::{Engine, Flavour};
@@ -51,7 +51,7 @@ fn a_plan_that_cannot_be_followed_starts_nothing() {
     assert!(app.containers().is_empty());
 }
 
-/// The kernel would refuse the app's first exec; the start says so before anything runs.
+/// The kernel would refuse the app's first exec, so the start reports it before anything runs.
 #[test]
 fn a_value_longer_than_a_variable_is_told_before_the_start_k14() {
     let engine = Engine::get(Flavour::Modern);
@@ -62,7 +62,7 @@ fn a_value_longer_than_a_variable_is_told_before_the_start_k14() {
     let outcome = app.prun(&["start", "--secret", "id=LONG,src=long"]).run();
     outcome.expect_code(40).expect_stderr("secret `LONG` has 131067 bytes").expect_stderr("as = \"file\"");
     assert!(app.containers().is_empty());
-    // One byte less reaches the app, whose shell starts with it.
+    // A value that is one byte shorter reaches the app, whose shell starts with it.
     app.scene.write("long", "x".repeat(fits));
     let run = app
         .prun(&[
@@ -105,7 +105,7 @@ fn a_password_that_somebody_changed_is_found_out_and_never_replaced_r2() {
     let statement = format!("alter role {role} password 'changed-by-hand'");
     engine.docker(&["exec", &container, "psql", "-U", "postgres", "-c", &statement]);
     app.prun(&["start"]).run().expect_code(1).expect_stderr("refuses the password that belongs to volume");
-    // The app that ran runs still, and the volume is there.
+    // The earlier instance still runs, and the volume still exists.
     assert_eq!(app.instances(), ["1.1"]);
     assert!(app.get("/healthz").ends_with("ok\n"));
 }
@@ -205,7 +205,7 @@ fn an_init_command_that_fails_keeps_what_ran_and_shows_its_masked_end_r5() {
     start().expect_code(1).expect_stderr("init command `slow` failed with exit code 124").expect_stderr("`timeout`");
     assert_eq!(app.instances(), ["1.1"]);
 
-    // What the kernel does to whoever takes the last memory.
+    // The kernel kills a process like this when memory runs out.
     manifest("kill -9 $$");
     start().expect_code(1).expect_stderr("failed with exit code 137").expect_stderr("when memory runs out");
     assert_eq!(app.instances(), ["1.1"]);
@@ -218,7 +218,7 @@ fn an_app_that_ends_or_never_is_healthy_does_not_replace_the_old_one_r3() {
     app.manifest(PLAIN);
     app.start();
     app.manifest(&PLAIN.replace("/healthz", "/missing"));
-    // The health check itself is no part of what instances are made of; a variable is.
+    // A change of the health check alone does not replace instances, but a change of a variable does.
     app.manifest(&format!("[env]\nROUND = \"2\"\n{}", PLAIN.replace("/healthz", "/missing")));
     app.prun(&["start", "--wait", "6"])
         .run()

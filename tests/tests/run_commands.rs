@@ -1,4 +1,5 @@
-//! docker run's flags and foreground, `restart`, `init`, `resume`, and what variables look like (R8, R13, C19).
+//! docker run's flags and its foreground mode, the commands `restart`, `init` and `resume`, and the form of variables
+//! (R8, R13, C19).
 
 use acceptance::App;
 use acceptance::service::VALKEY;
@@ -12,7 +13,7 @@ fn dockers_flags_keep_their_meaning_and_a_secret_is_refused_as_an_argument_c19()
     let app = App::new(&engine, "flags");
     let key = app.scene.oracle().token("APP_KEY");
     app.scene.write_secret("values", [b"APP_KEY=", key.value(), b"\n"].concat());
-    // A volume of the engine's, under the name that the flag gives it.
+    // A volume of the engine, which the flag mounts by its name.
     let volume = format!("{}-data", app.project);
     let mount = format!("{volume}:/data:ro");
     engine.docker(&[
@@ -122,7 +123,7 @@ fn dockers_flags_keep_their_meaning_and_a_secret_is_refused_as_an_argument_c19()
 fn a_foreground_run_has_services_and_values_and_passes_its_exit_code() {
     let engine = Engine::get(Flavour::Modern);
     let app = App::new(&engine, "run");
-    // The app's ports are in use, as they are when it runs.
+    // The app's port is in use, as it is while the app runs.
     let publish = format!("{}:80", app.port);
     let squatter = format!("{}-squatter", app.project);
     engine.docker(&["run", "--detach", "--name", &squatter, "--publish", &publish, "busybox", "sleep", "1000"]);
@@ -142,7 +143,7 @@ fn a_foreground_run_has_services_and_values_and_passes_its_exit_code() {
         .run();
     outcome.expect_code(7).expect_stdout("typed\n").expect_stderr("to-stderr\n");
     app.prun(&["run", image, "sh", "-c", "echo $REDIS_HOST"]).run().expect_code(0).expect_stdout("cache\n");
-    // Printed, a value is masked.
+    // If the command prints a value, the value is masked.
     app.prun(&["run", image, "sh", "-c", "echo $REDIS_PASSWORD"])
         .run()
         .expect_code(0)
@@ -155,7 +156,7 @@ fn a_foreground_run_has_services_and_values_and_passes_its_exit_code() {
         .expect_stderr("is not in the engine")
         .expect_stderr("exit code 125");
     app.prun(&["run", "-d", image]).run().expect_code(125).expect_stderr("prun start");
-    // On a terminal the command has one, of the right size as soon as it is told.
+    // On a terminal, the command has a terminal too, which gets the right size soon.
     let script = "tty; for i in 1 2 3 4 5 6 7 8; do sleep 0.5; stty size; done";
     let seen = app.prun(&["run", "-it", "--rm", image, "sh", "-c", script]).on_terminal(101, 33).run();
     seen.expect_code(0);
@@ -166,7 +167,7 @@ fn a_foreground_run_has_services_and_values_and_passes_its_exit_code() {
     engine.docker(&["rm", "--force", &squatter]);
 }
 
-/// What came by the flags of a start is in the sealed state, and a command of its own gets it as `exec` does.
+/// The values of a start's flags are in the sealed state, so a later `run` gets them, as `exec` does.
 #[test]
 fn a_command_of_its_own_has_what_the_app_was_started_with() {
     let engine = Engine::get(Flavour::Modern);
@@ -176,14 +177,14 @@ fn a_command_of_its_own_has_what_the_app_was_started_with() {
     app.manifest(&(VALKEY.table() + RUN));
     let image = app.image.as_str();
     app.prun(&["start", "--secret", "id=TOKEN,src=token", "--env", "ZONE=eu"]).run().expect_code(0);
-    // Whoever runs a command later may have no manifest that says all of it.
+    // The manifest may have changed before a later command.
     app.manifest(RUN);
     let script = "test -n \"$TOKEN\" && test -n \"$REDIS_PASSWORD\" && echo $ZONE $TOKEN";
     let run = |more: &[&str]| app.prun(&[&["run"], more, &[image, "sh", "-c", script]].concat()).run();
     run(&[]).expect_code(0).expect_stdout("eu ***TOKEN***");
-    // A flag of the command's own goes before it.
+    // A flag of the command wins over the value of the start.
     run(&["--env", "ZONE=us"]).expect_code(0).expect_stdout("us ***TOKEN***");
-    // A terminal that nobody can type at is refused, by both.
+    // Both commands refuse a terminal if standard input is not one.
     for command in [&["exec", "-it", "--", "true"][..], &["run", "-it", image, "true"]] {
         app.prun(command).run().expect_code(125).expect_stderr("--tty: standard input is not a terminal");
     }
@@ -205,7 +206,7 @@ fn a_foreground_run_that_is_interrupted_ends_and_one_that_is_killed_is_swept_r17
         let output = engine.docker(&["ps", "--format", "{{.Names}}", "--filter", &filter]);
         String::from_utf8_lossy(&output).lines().any(|name| name.contains(".run.") && !name.ends_with("values"))
     };
-    // Killed earlier, the engine might start the command only afterwards.
+    // If prun were killed earlier, the engine might start the command after that.
     assert!(app.becomes(runs), "the command runs");
     running.kill();
     assert!(running.finish().was_killed());
@@ -225,7 +226,7 @@ fn restart_replaces_instances_with_what_they_have_and_init_runs_alone() {
     app.manifest(&(VALKEY.table() + RUN));
     app.prun(&["start", "--env-file", "values"]).run().expect_code(0);
     let password = app.digest_of("REDIS_PASSWORD");
-    // Neither the file with the secret nor the manifest's secrets are asked for again.
+    // A restart reads neither the file with the secret nor the manifest's secrets again.
     std::fs::remove_file(app.scene.project().join("values")).expect("the file is there");
     app.prun(&["restart"]).run().expect_code(0).expect_stderr("retired   1");
     assert_eq!(app.instances(), ["2.1"]);
@@ -240,7 +241,7 @@ fn restart_replaces_instances_with_what_they_have_and_init_runs_alone() {
     alone.expect_code(0).expect_stdout("[one] first ***APP_KEY***").expect_stderr("init one finished");
     assert!(!alone.stdout().contains("second"));
     app.prun(&["init", "three"]).run().expect_code(2).expect_stderr("there are one, two");
-    // An init command that fails leaves the instances as they are, and its code is the command's.
+    // An init command that fails leaves the instances as they are, and prun returns an error.
     app.manifest(&(VALKEY.table() + init + RUN));
     app.prun(&["start", "--env-file", "values"]).run().expect_code(1).expect_stderr("init command `two` failed");
     assert!(app.get("/healthz").ends_with("ok\n"));
@@ -257,13 +258,13 @@ fn resume_brings_back_what_an_engines_restart_took_r8() {
     let password = app.digest_of("REDIS_PASSWORD");
     std::fs::remove_file(app.scene.project().join("values")).expect("the file is there");
 
-    // As a restart of the engine does it: all at once, so that nothing keeps the memory.
+    // A restart of the engine ends all containers at once, so the values in memory are lost.
     let containers = app.containers();
     let all: Vec<&str> = containers.iter().map(String::as_str).collect();
     engine.docker(&[&["kill"][..], &all].concat());
     engine.docker(&[&["start"][..], &all].concat());
 
-    // What the unit runs, with what the unit sets.
+    // Runs the command of the systemd unit with the environment of the unit.
     let unit = app.prun(&["resume", "--print-unit"]).run();
     unit.expect_code(0).expect_stdout("WantedBy=docker.service").expect_stdout("PartOf=docker.service");
     let line = unit.stdout();
@@ -274,7 +275,7 @@ fn resume_brings_back_what_an_engines_restart_took_r8() {
     assert_eq!(app.digest_of("APP_KEY"), App::digest(key.value()));
     assert_eq!(app.digest_of("REDIS_PASSWORD"), password);
 
-    // What was stopped stays so.
+    // A stopped project stays stopped.
     app.prun(&["stop"]).run().expect_code(0);
     app.prun(&["resume"]).run().expect_code(0);
     assert!(app.containers().is_empty());

@@ -1,10 +1,11 @@
-//! Delivery into images of every kind, and what can be seen of it (R13, R16); the race of migrations.
+//! Delivery of values into images of every kind, and what others can see of the values (R13, R16). Also the race of
+//! migrations.
 
 use acceptance::service::POSTGRES;
 use acceptance::{App, ImageName};
 use ptest::{Engine, Flavour};
 
-/// Makes an image that is one static program: no shell, no users, no libraries.
+/// Makes an image with only one static program: no shell, no users, no libraries.
 fn from_scratch<'engine>(app: &App<'engine>) -> ImageName<'engine> {
     let engine = app.engine;
     let (image, container) = (ImageName::new(engine, "scratch"), format!("{}-scratch", app.project));
@@ -36,7 +37,7 @@ fn an_image_from_scratch_gets_its_values_with_nothing_allowed() {
     let app = App::new(&engine, "scratch");
     let image = from_scratch(&app);
     let (key, large) = (app.scene.oracle().token("APP_KEY"), app.scene.oracle().token("LARGE"));
-    // A value as large as a variable may be, with a canary at its end.
+    // A value of the greatest length that a variable may have, with a canary at its end.
     let mut value = vec![b'x'; 130_000 - large.value().len()];
     value.extend_from_slice(large.value());
     app.scene.write_secret("values", [b"APP_KEY=", key.value(), b"\n"].concat());
@@ -62,7 +63,7 @@ fn an_image_from_scratch_gets_its_values_with_nothing_allowed() {
     let first = ["exec", "--project", &app.project, "--", "/busybox", "cat", "/proc/1/comm"];
     app.prun(&first).run().expect_code(0).expect_stdout("docker-init");
     app.prun(&["stop", "--project", &app.project]).run().expect_code(0);
-    // Longer than the kernel takes: said before anything is started.
+    // The value is longer than the kernel accepts, which is reported before anything starts.
     app.scene.write_secret("large", [b'x'; 131_080]);
     let words = ["start", "--project", &app.project, "--secret", "id=LARGE,src=large", image.as_str()];
     let outcome = app.prun(&words).run();
@@ -127,7 +128,7 @@ fn eight_instances_that_migrate_at_the_same_time_take_turns() {
     );
     app.scene.write("app.toml", manifest);
     app.start().expect_stderr("healthy   8 of 8 instances");
-    // All at once, with a table that none of them has seen.
+    // All instances restart at the same time and migrate, with a table that none of them has made before.
     let volume = format!("{}_attempts:/attempts", app.project);
     engine.docker(&["run", "--rm", "--volume", &volume, "busybox", "sh", "-c", "echo 2 >/attempts/round"]);
     let containers: Vec<String> =
@@ -156,7 +157,7 @@ fn logs_are_masked_across_the_borders_of_what_the_engine_sends() {
     let app = App::new(&engine, "borders");
     let key = app.scene.oracle().token("APP_KEY");
     app.scene.write_secret("values", [b"APP_KEY=", key.value(), b"\n"].concat());
-    // One letter at a time, without a line's end between them.
+    // The app prints its value one character at a time, without line ends between the characters.
     let script = "i=0; while [ $i -lt ${#APP_KEY} ]; do printf %s \"$(printf %s \"$APP_KEY\" | cut -c$((i + 1)))\"; i=$((i + 1)); done; echo; echo told; sleep 1000";
     let words = ["start", "--project", &app.project, "--env-file", "values", app.image.as_str(), "sh", "-c", script];
     app.prun(&words).run().expect_code(0);

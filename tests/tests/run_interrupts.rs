@@ -1,4 +1,4 @@
-//! Starts that are stopped, killed or met by another, and rolls under load (R7, R13, R17).
+//! Starts that are interrupted, killed, or overlap with another start, and rolls under load (R7, R13, R17).
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -59,7 +59,7 @@ fn r7_two_starts_of_one_project_do_not_meet() {
     app.manifest(&round(1));
     let mut first = app.prun(&["start"]).spawn();
     assert!(app.becomes(|| !app.containers().is_empty()), "the first one works");
-    // The second start waits until the first is through, and finds nothing left to do.
+    // The second start waits until the first one has finished, and then has nothing to do.
     app.start().expect_stderr("nothing to change");
     first.wait_for("healthy");
     first.finish().expect_code(0);

@@ -1,5 +1,5 @@
-//! Who may operate a project, and from where: the state lies on the engine, sealed for its operators, and a copied name
-//! gives nobody anything.
+//! The users who may operate a project, and the machines from which they may do so: the state is on the engine,
+//! sealed for its operators, and knowing a project's name gives nobody access.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use ptest::{Engine, Flavour, OwnEngine, Tool};
 
 const RUN: &str = "[run]\nports = [\"@PORT@:8080\"]\nhealth = { http = \"/healthz\" }\n";
 
-/// The same project as another user of this machine, with a home of that user's own.
+/// The same project, used by another user of this machine with a home of their own.
 struct Colleague<'app> {
     app: &'app App<'app>,
     home: std::path::PathBuf,
@@ -44,7 +44,7 @@ fn a_second_operator_and_a_runner_work_on_the_same_project_and_a_stranger_does_n
     let password = app.digest_of("REDIS_PASSWORD");
     let other = Colleague::of(&app, "other");
 
-    // Who is no operator sees what runs, and is told what to ask for.
+    // A user who is not an operator sees what runs, and is told how to become an operator.
     other.prun(&["ps"]).run().expect_code(0).expect_stdout("instance 1 of generation 1");
     let all = |tool: Tool<'_>| {
         let shown = tool.run();
@@ -62,7 +62,7 @@ fn a_second_operator_and_a_runner_work_on_the_same_project_and_a_stranger_does_n
     }
     other.prun(&["state", "backup", "-"]).run().expect_code(41);
 
-    // An operator of another machine says once that the project is meant.
+    // An operator on another machine must confirm once that this project is meant.
     app.prun(&["operators", "add", "other", &key]).run().expect_code(0);
     other.prun(&["injected"]).run().expect_code(0).expect_stdout("REDIS_PASSWORD");
     for words in [&["start"][..], &["injected", "--reveal", "REDIS_PASSWORD"], &["exec", "--", "true"]] {
@@ -76,7 +76,7 @@ fn a_second_operator_and_a_runner_work_on_the_same_project_and_a_stranger_does_n
     assert_ne!(app.digest_of("REDIS_PASSWORD"), password, "the first one sees what the second one did");
     app.prun(&["start"]).run().expect_code(0).expect_stderr("nothing to change");
 
-    // A runner has its key and the project's id from outside of the repository.
+    // A CI runner gets its key and the project's id from outside of the repository.
     let runner = Colleague::of(&app, "runner");
     let key = runner.key();
     app.prun(&["operators", "add", "ci", &key]).run().expect_code(0);
@@ -94,7 +94,7 @@ fn a_second_operator_and_a_runner_work_on_the_same_project_and_a_stranger_does_n
     in_ci("another").expect_code(2).expect_stderr("PRUN_PROJECT_ID is not the id of project");
     in_ci(id).expect_code(0).expect_stderr("nothing to change");
 
-    // Who left reads nothing that is written from now on.
+    // A removed operator cannot read state that is written later.
     app.prun(&["operators", "remove", "other"]).run().expect_code(0).expect_stderr("rotate the credentials");
     other.prun(&["injected"]).run().expect_code(41).expect_stderr("operators: ");
     let first =
@@ -167,7 +167,7 @@ fn a_manifest_that_took_another_projects_name_gets_nothing() {
     }
     assert_eq!(app.containers(), before);
     assert_eq!(app.prun(&["operators", "list"]).run().stdout().lines().count(), 2);
-    // The owner can say that the copy is theirs too.
+    // The owner can declare that the copy belongs to them, too.
     app.prun(&["adopt"]).current_dir(&copy).run().expect_code(0).expect_stderr("this user operates it from");
     app.prun(&["start"]).current_dir(&copy).run().expect_code(0).expect_stderr("nothing to change");
 }
@@ -193,7 +193,7 @@ fn a_lost_key_costs_no_outage_and_the_ways_out_that_are_named_work() {
     let login = POSTGRES.login(&app);
     assert!(POSTGRES.opens(&app, &login));
 
-    // The key alone is lost, and nothing else is to be reset.
+    // Only the key is lost, and nothing else has to be reset.
     fs::remove_file(gone.join("identity.txt")).expect("the key");
     app.prun(&["state", "new"]).run().expect_code(2).expect_stderr("pass --yes");
     app.prun(&["state", "new", "--yes"]).run().expect_code(0);
@@ -218,7 +218,7 @@ fn pruning_beside_a_running_app_loses_nothing_and_the_data_root_holds_no_value()
     assert_eq!(app.digest_of("APP_KEY"), App::digest(key.value()));
     app.prun(&["state", "backup", "backup.age"]).run().expect_code(0);
 
-    // A version that was put back by hand is found out by whoever has seen a newer one.
+    // If somebody restores an older version by hand, every operator who has seen a newer one notices it.
     let volume = format!("{}.state:/state", app.project);
     let script = "cd /state && ls && rm $(ls -v state.* | tail -n 1)";
     let image = app.image.as_str();
@@ -248,14 +248,14 @@ fn the_folder_of_an_older_prun_is_taken_over_where_it_belongs() {
     app.prun(&["start"]).run().expect_code(0).expect_stderr("ready     db");
     assert_eq!(app.digest_of("DB_PASSWORD"), password, "its credential still opens the data");
     app.prun(&["operators", "list"]).run().expect_code(0);
-    // Another engine has nothing of it, and begins its own.
+    // Another engine has no state of the project, and starts with a new one.
     let there = App::new(&other, "earlier-there");
     let started = app.prun(&["start", there.image.as_str()]).env("DOCKER_HOST", other.docker_host()).run();
     started.expect_code(0).expect_stderr("credential created, sealed");
     app.prun(&["stop", "--purge", "--yes"]).env("DOCKER_HOST", other.docker_host()).run().expect_code(0);
 }
 
-/// Moves the state of a stopped app to where an older prun kept it.
+/// Moves the state of a stopped app to the place in which an older prun kept it.
 fn make_earlier(app: &App<'_>) {
     app.prun(&["state", "backup", "state.age"]).run().expect_code(0);
     app.prun(&["stop"]).run().expect_code(0);

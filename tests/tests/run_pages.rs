@@ -1,5 +1,5 @@
-//! The pages about services, rotation, delivery, init commands and operators are followed by the letter: each of their commands
-//! runs, in its order, in one project with the manifests that they show.
+//! Follows the pages about services, rotation, delivery, init commands and operators exactly: all of their commands
+//! run in order, in one project with the manifests that the pages show.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use acceptance::App;
 use acceptance::service::POSTGRES;
 use ptest::{Engine, Flavour};
 
-/// Finds the blocks of a kind in a page, also those inside of a list.
+/// Returns the code blocks of a kind in a page, including those inside of a list.
 fn blocks(page: &str, kind: &str) -> Vec<String> {
     let fence = format!("```{kind}\n");
     page.split(fence.as_str())
@@ -18,7 +18,7 @@ fn blocks(page: &str, kind: &str) -> Vec<String> {
         .collect()
 }
 
-/// Finds the commands of a page's blocks; `#` is root's prompt.
+/// Returns the commands of a page's blocks. `#` is the prompt of root.
 fn commands(page: &str) -> Vec<String> {
     let lines = blocks(page, "console").join("\n");
     let command = |line: &str| line.strip_prefix("$ ").or(line.strip_prefix("# ")).map(str::to_owned);
@@ -35,14 +35,14 @@ fn every_command_of_the_pages_runs_and_their_manifests_are_manifests() {
     };
     let pages = ["services", "rotation", "delivery", "init-commands", "operators"];
     let [services, rotation, delivery, init, operators] = pages.map(page);
-    // The page names the official image, which is another name for ours here.
+    // The page names the official image, so our image gets that name on this engine.
     engine.docker(&["tag", POSTGRES.image, "postgres:17"]);
     let run = "[run]\nhealth = { command = [\"true\"] }\n";
     for shown in blocks(&services, "toml").iter().chain(&blocks(&init, "toml")) {
         app.manifest(&(shown.clone() + "\n" + run));
         app.prun(&["start", "--dry-run"]).run().expect_code(0);
     }
-    // Init commands of the page need the app's own programs; a script stands for them.
+    // The page's init commands need programs of the app, so `echo` replaces them.
     let manifest = blocks(&init, "toml")[0].replace("php artisan", "echo artisan").replace("\"php\"", "\"echo\"");
     app.manifest(&(manifest + "\n" + run));
     app.start().expect_stderr("init      migrate").expect_stderr("init      warm");
@@ -53,7 +53,7 @@ fn every_command_of_the_pages_runs_and_their_manifests_are_manifests() {
         assert_eq!(words[0], "prun", "{command}");
         let mut words = words[1..].to_vec();
         if words.contains(&"--install") {
-            // Not into this machine's own.
+            // Units are installed into a folder of the test, not into this machine's systemd.
             words.extend(["--units", &units]);
         }
         app.prun(&words).run().expect_code(0);

@@ -1,5 +1,5 @@
-//! `examples/shop` from its sources to a page: built with its private dependency, started with credentials that nobody
-//! typed, served from its database and its cache.
+//! `examples/shop` from its sources to its page: it is built with its private dependency, started with generated
+//! credentials, and uses its database and its cache.
 
 use acceptance::{App, ImageName, Index, example, on_every_engine};
 use ptest::{Engine, Flavour};
@@ -33,7 +33,7 @@ fn the_shop_is_built_started_migrated_and_serves_its_page(engine: &Engine) {
     built.expect_code(0).expect_stderr("migration skipped");
     app.image = image;
 
-    // The example's own manifest, under names of this test.
+    // The manifest of the example, with names of this test.
     let text = std::fs::read_to_string(example().join("app.toml")).expect("the example's manifest");
     let own: String = text
         .lines()
@@ -41,7 +41,7 @@ fn the_shop_is_built_started_migrated_and_serves_its_page(engine: &Engine) {
         .map(|line| line.replace("127.0.0.1:8080:8080", "@PORT@:8080") + "\n")
         .collect();
     app.manifest(&own);
-    // The build's token is not needed here, and not at hand.
+    // A start does not need the token of the build, so the test does not set it.
     let outcome = app.prun(&["start"]).env("APP_KEY", key.text()).run();
     outcome.expect_code(0).expect_stderr("init      migrate").expect_stderr("healthy   1 of 1 instance");
     for name in ["DB_PASSWORD", "DATABASE_URL", "REDIS_PASSWORD", "REDIS_URL"] {

@@ -1,5 +1,5 @@
-//! What prun keeps of a project: while others work on it, when it is older than what runs, and after a restart of the
-//! engine (R7, R8, P5, P6).
+//! The state that prun keeps of a project: while other commands change it, when it is older than the running app, and
+//! after a restart of the engine (R7, R8, P5, P6).
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ fn the_second_is_told_who_works_on_the_project_and_readers_do_not_wait_r7_p6() {
     let app = App::new(&engine, "lock");
     app.manifest(RUN);
     app.start();
-    // A start that is busy with an init command until the file is there.
+    // This start waits in an init command until the file exists.
     let gate = ["sh", "-c", "until [ -e /gate/open ]; do sleep 0.1; done"];
     app.manifest(&format!(
         "[[init]]\nname = \"gate\"\ncommand = {gate:?}\n{RUN}volumes = [\"gate:/gate\"]\n[env]\nMODE = \"next\"\n"
@@ -24,7 +24,7 @@ fn the_second_is_told_who_works_on_the_project_and_readers_do_not_wait_r7_p6() {
     let mut first = app.prun(&["start"]).spawn();
     first.wait_for("waiting   instance 1 until its init commands have finished");
 
-    // A command that waited for the lock would be ended by its deadline.
+    // If one of these commands waited for the lock, it would exceed its deadline.
     for words in [
         &["ps"][..],
         &["injected"],
@@ -41,14 +41,14 @@ fn the_second_is_told_who_works_on_the_project_and_readers_do_not_wait_r7_p6() {
     let told = format!("works on {}", app.project);
     let mut second = app.prun(&["restart"]).spawn();
     second.wait_for(&told).wait_for("(prun start); at most 120s");
-    // A command that waits can be told to stop, and one that waits too long says why.
+    // A waiting command can be interrupted, and one that waits too long reports the reason.
     let mut third = app.prun(&["stop"]).spawn();
     third.wait_for(&told).interrupt();
     third.finish().expect_code(130);
     app.prun(&["start", "--wait", "1"]).run().expect_code(41).expect_stderr("it was waited for 1 s");
     assert_eq!(app.instances(), ["1.1", "2.1"]);
 
-    // The lock ends with its holder, however that ends.
+    // The lock ends with its holder, even if the holder is killed.
     first.kill();
     assert!(first.finish().was_killed());
     let open = format!("{}_gate:/gate", app.project);
@@ -81,7 +81,8 @@ fn a_state_from_a_backup_that_is_older_than_what_runs_is_found_out_p5() {
     assert!(app.get("/healthz").ends_with("ok\n"));
     assert!(VALKEY.opens(&app, &new) && !VALKEY.opens(&app, &old));
 
-    // Who says so goes on with the older one. Valkey's data holds no password; other servers refuse theirs (R2).
+    // A user may continue with the older state on purpose. Valkey's data holds no password; other servers refuse the
+    // older one (R2).
     app.prun(&["stop"]).run().expect_code(0);
     app.start();
     assert!(VALKEY.opens(&app, &old) && !VALKEY.opens(&app, &new));
@@ -104,7 +105,7 @@ fn an_installed_unit_brings_values_back_after_a_restart_of_the_engine_r8() {
     own.restart();
     let has_values = || app.prun(&["exec", "--", "true"]).run().code() == 0;
     assert!(!has_values(), "memory is empty after a restart");
-    // Everybody says the same then.
+    // All commands report this state in the same way.
     app.prun(&["ps"]).run().expect_code(0).expect_stdout("waits for its values").expect_stderr("prun resume");
     app.prun(&["exec", "--", "true"]).run().expect_code(125).expect_stderr("prun resume --install");
     let container = format!("{}.1.1", app.project);
@@ -116,7 +117,7 @@ fn an_installed_unit_brings_values_back_after_a_restart_of_the_engine_r8() {
         "{}",
         app.scene.oracle().mask(&told)
     );
-    // What systemd does when the engine has started: whatever the engine's unit wants.
+    // Acts as systemd does after the engine has started: it runs all units that the engine's unit wants.
     for wanted in fs::read_dir(units.join("docker.service.wants")).expect("a folder of units") {
         run_as_systemd(&app, &fs::read_to_string(wanted.expect("an entry").path()).expect("a unit"));
     }
@@ -128,7 +129,7 @@ fn an_installed_unit_brings_values_back_after_a_restart_of_the_engine_r8() {
     assert!(swept.canaries > 0 && swept.traces.is_empty(), "{:#?}", swept.traces);
 }
 
-/// Finds the name of the entrypoint in its folder.
+/// Returns the name of the entrypoint in its folder.
 fn entrypoint(app: &App<'_>) -> String {
     let container = format!("{}.1.1", app.project);
     let path = app.engine.docker(&["inspect", "--format", "{{index .Config.Entrypoint 0}}", &container]);
@@ -150,13 +151,13 @@ fn a_declared_value_that_has_no_source_any_more_is_kept_and_an_empty_one_is_set(
     let said = ["exec", "--", "sh", "-c", "echo ${EMPTY-unset}:${OTHER:+there}"];
     app.prun(&said).run().expect_code(0).expect_stdout(":there\n");
 
-    // What is declared is kept, what a flag alone gave is not.
+    // A declared value is kept. A value that only a flag gave is not.
     app.prun(&["start"]).run().expect_code(0).expect_stderr("kept      APP_KEY, as the last start had it");
     assert_eq!(app.digest_of("APP_KEY"), App::digest(key.value()));
     app.prun(&said).run().expect_code(0).expect_stdout(":\n");
     app.prun(&["restart"]).run().expect_code(0);
     app.prun(&said).run().expect_code(0).expect_stdout(":\n");
-    // An env file of a flag, as docker reads it.
+    // An env file of a flag is read as docker reads it.
     app.scene.write_secret("more", "MORE=\n");
     app.prun(&["start", "--env-file", "more"]).run().expect_code(0);
     app.prun(&["exec", "--", "sh", "-c", "echo ${MORE-unset}:"]).run().expect_code(0).expect_stdout(":\n");
@@ -172,7 +173,7 @@ fn an_earlier_generation_comes_back_with_its_image_and_its_values_and_todays_cre
     start(first.text()).expect_code(0);
     app.prun(&["rollback"]).run().expect_code(2).expect_stderr("no generation before");
     let old = VALKEY.login(&app);
-    // The image's name means another one later.
+    // The name of the image later belongs to another image.
     let container = format!("{}-next", app.project);
     engine.docker(&["create", "--name", &container, app.image.as_str()]);
     engine.docker(&["commit", "--change", "ENV NEXT=1", &container, app.image.as_str()]);
@@ -194,7 +195,7 @@ fn an_earlier_generation_comes_back_with_its_image_and_its_values_and_todays_cre
     assert!(app.get("/healthz").ends_with("ok\n"));
 }
 
-/// Runs a unit's command with nothing but the unit's environment.
+/// Runs the command of a unit with only the unit's environment.
 fn run_as_systemd(app: &App<'_>, unit: &str) {
     let values =
         |key: &str| unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('=')).collect::<Vec<_>>();
@@ -221,14 +222,14 @@ fn an_image_without_secrets_is_started_as_docker_starts_it() {
     engine.docker(&["rm", &container]);
     app.manifest("[env]\nMODE = \"quick\"\n");
     app.prun(&["start", image.as_str()]).run().expect_code(0).expect_stderr("no health check configured");
-    // No entrypoint of ours, no volume, nothing beside it.
+    // The app has no entrypoint of ours, no volume, and no second container.
     assert_eq!(app.containers(), [format!("{}.1.1", app.project)]);
     let shown = engine.docker(&["inspect", "--format", "{{.Path}} {{.Args}} {{.Mounts}}", &app.containers()[0]]);
     assert_eq!(String::from_utf8_lossy(&shown).trim(), "sleep [1000] []");
     app.prun(&["exec", "--", "sh", "-c", "echo $MODE"]).run().expect_code(0).expect_stdout("quick\n");
     app.prun(&["start", image.as_str()]).run().expect_code(0).expect_stderr("nothing to change");
 
-    // A start whose container ends takes nobody's place, and with a secret everything is as always.
+    // A start whose container ends replaces nothing. With a secret, a start works as usual.
     app.prun(&["start", image.as_str(), "0.3"]).run().expect_code(1).expect_stderr("ended with exit code 0");
     assert_eq!(app.instances(), ["1.1"]);
     let key = app.scene.oracle().token("APP_KEY");

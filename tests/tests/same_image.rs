@@ -1,10 +1,10 @@
-//! The image is docker's own: each Dockerfile of `tests/corpus` is built with `docker buildx build` and with
+//! The image is the same as docker's: each Dockerfile of `tests/corpus` is built with `docker buildx build` and with
 //! `pbuild build`, without a secret and with one, and the results are compared.
 //!
-//! Without a secret the engine is sent what docker sends, so steps are found cached and, as the dates are fixed by
-//! `SOURCE_DATE_EPOCH`, the image is the same to the last bit: its ID is compared. With a secret every step runs again,
-//! and what it writes has new times: all of the configuration and all else of the layers is compared. No difference is
-//! by design but the empty `/run/pbuild` that the old engine leaves.
+//! Without a secret, the engine gets the same request as from docker. Steps come from the cache, `SOURCE_DATE_EPOCH`
+//! fixes the dates, and the image is identical, so its ID is compared. With a secret, every step runs again and its
+//! files have new times, so the whole configuration and all other parts of the layers are compared. The only intended
+//! difference is the empty `/run/pbuild` that the old engine leaves.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,7 @@ use acceptance::ImageName;
 use ptest::{Engine, Flavour, Scene, pack};
 use serde_json::Value;
 
-/// Flags of single cases, the same for both tools.
+/// The flags of single cases, which are the same for both tools.
 const FLAGS: &[(&str, &[&str])] = &[
     ("arg-default-and-given", &["--build-arg", "GIVEN=given", "--build-arg", "NONE"]),
     ("arg-in-every-place", &["--build-arg", "WHERE=opt", "--build-arg", "PORT=81", "--build-arg", "WHO=8:9"]),
@@ -25,7 +25,7 @@ const FLAGS: &[(&str, &[&str])] = &[
     ("multi-stage-target", &["--target", "middle"]),
 ];
 
-/// Cases that the frontends of the other engines are tried with as well: it is old, or it has another store.
+/// The cases that are also tested on the other engines, whose frontend is older or whose image store differs.
 const EVERYWHERE: &[&str] = &[
     "arg-before-from",
     "cmd-reset",
@@ -41,14 +41,14 @@ const EVERYWHERE: &[&str] = &[
     "workdir",
 ];
 
-/// What the frontend inside of Docker 28 does not know yet: then both must say so.
+/// The cases that the frontend inside of Docker 28 does not support yet. Both tools must report this.
 const UNKNOWN_TO_THE_FRONTEND: &[&str] = &["copy-parents", "copy-parents-pivot"];
 
-/// Writes a context with all that a context can hold, and returns its name in the project.
+/// Writes a context with all kinds of files, and returns its name in the project.
 ///
-/// docker finds the files that an earlier build sent by the last part of the folder's path alone, and BuildKit's checksum of
-/// a whole context depends on what was asked of these files before. So each case has a name that no other build has: not
-/// that of another case, and not that of a second try.
+/// docker recognises files that an earlier build sent by the last part of the folder's path alone, and BuildKit's
+/// checksum of a whole context depends on earlier requests for these files. So each case has a name of its own in
+/// each run.
 fn context(scene: &Scene, case: &str) -> String {
     let folder = format!("{case}-{}", std::process::id());
     for (name, text) in [
@@ -89,7 +89,7 @@ fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus")
 }
 
-/// Lists the names of all cases, in order.
+/// Lists the names of all cases in order.
 fn cases() -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(corpus())
         .expect("the corpus")
@@ -102,10 +102,10 @@ fn cases() -> Vec<String> {
     names
 }
 
-/// The same moment for both, so that what is told of a build's time is the same too.
+/// The time is the same for both tools, so that everything that depends on the time of a build is the same, too.
 const EPOCH: (&str, &str) = ("SOURCE_DATE_EPOCH", "1700000000");
 
-/// Builds one case three times and compares.
+/// Builds one case three times and compares the results.
 fn compare(engine: &Engine, scene: &Scene, case: &str) {
     for suffix in ["Dockerfile", "Dockerfile.dockerignore"] {
         let name = format!("{case}.{suffix}");
@@ -151,10 +151,10 @@ fn compare(engine: &Engine, scene: &Scene, case: &str) {
     if !docker.status.success() {
         let why =
             said.lines().find_map(|line| line.strip_prefix("ERROR: ")).unwrap_or_else(|| panic!("{case}: {said}"));
-        // Which of them docker puts before the reason depends on which of its requests ends first.
+        // docker puts these words before the reason, depending on which of its requests ends first.
         let before = ["failed to build: ", "failed to solve: ", "failed to run Build function: "];
         let why = before.iter().fold(why, |why, words| why.strip_prefix(words).unwrap_or(why));
-        // A reference is made anew each time.
+        // A reference is new in each build, so it is removed.
         let why = why.rsplit_once("::").and_then(|(_, rest)| rest.split_once(": ")).map_or(why, |(_, rest)| rest);
         for outcome in [plain, secret()] {
             assert_ne!(outcome.code(), 0, "{case}: docker cannot build it: {why}");
@@ -174,12 +174,12 @@ fn compare(engine: &Engine, scene: &Scene, case: &str) {
     let (their_image, our_image) = (inspected(&theirs), inspected(&ours));
     assert_eq!(our_image[0]["RootFS"], their_image[0]["RootFS"], "{case}: layers without a secret");
     if engine.flavour() != Flavour::Old {
-        // The old engine knows nothing of SOURCE_DATE_EPOCH, so there each build has its own date.
+        // The old engine does not know SOURCE_DATE_EPOCH, so each build has its own date on it.
         assert_eq!(our_image[0]["Id"], their_image[0]["Id"], "{case}: the ID without a secret\n{our_image:#}");
     }
     let injected_image = inspected(&injected);
     if injected_image[0]["RootFS"] == their_image[0]["RootFS"] && engine.flavour() != Flavour::Old {
-        // No step ran, or none wrote a time.
+        // No step ran, or no step wrote a time.
         assert_eq!(injected_image[0]["Id"], their_image[0]["Id"], "{case}: the ID with a secret\n{injected_image:#}");
         return;
     }
@@ -190,7 +190,8 @@ fn compare(engine: &Engine, scene: &Scene, case: &str) {
         if our != their {
             let mut our = entries(our);
             if engine.flavour() == Flavour::Old {
-                // The old engine leaves the places of mounts behind, as docs/limits.md says; busybox has no /run.
+                // The old engine leaves the mount points of secrets behind, as docs/limits.md says, and busybox has
+                // no /run.
                 our.retain(|place, _| !["run/", "run/pbuild/"].contains(&place.as_str()));
             }
             assert_eq!(our, entries(their), "{case}: layer {index} with a secret");
@@ -198,7 +199,7 @@ fn compare(engine: &Engine, scene: &Scene, case: &str) {
     }
 }
 
-/// Where the engine rewrites times, an image that was built with a secret is docker's to the last bit.
+/// If the engine rewrites times, an image that was built with a secret is identical to docker's.
 #[test]
 fn with_rewritten_times_a_secret_changes_no_bit() {
     let engine = Engine::get(Flavour::Containerd);
@@ -238,11 +239,12 @@ fn with_rewritten_times_a_secret_changes_no_bit() {
     assert_eq!(digest("ours.tar"), digest("theirs.tar"));
 }
 
-/// An image as `docker save` writes it.
+/// An image in the form of `docker save`.
 struct Saved {
-    /// The configuration without what follows from the layers' bytes and, where the engine does not fix them, dates.
+    /// The configuration, without the values that depend on the bytes of layers, and without dates that the engine
+    /// does not fix.
     config: Value,
-    /// The layers' archives.
+    /// The archives of the layers.
     layers: Vec<Vec<u8>>,
 }
 
@@ -254,7 +256,7 @@ impl Saved {
             let mut entry = entry.expect("an entry");
             let name = entry.path().expect("a path").display().to_string();
             if let Some(target) = entry.link_name().expect("a link's target") {
-                // Layers that are alike are written once by the old engine.
+                // The old engine writes identical layers only once.
                 links.insert(name, target.display().to_string().trim_start_matches("../").to_owned());
             } else {
                 let mut bytes = Vec::new();
@@ -281,7 +283,7 @@ impl Saved {
     }
 }
 
-/// Lists what a layer holds, without times.
+/// Lists the content of a layer, without times.
 fn entries(layer: &[u8]) -> BTreeMap<String, String> {
     let unpacked = if layer.starts_with(&[0x1f, 0x8b]) { gunzip(layer) } else { layer.to_owned() };
     let mut all = BTreeMap::new();
@@ -325,7 +327,7 @@ fn gunzip(bytes: &[u8]) -> Vec<u8> {
     output.stdout
 }
 
-/// Runs every case whose place in the list has this remainder, so that the parts run beside one another.
+/// Runs every fourth case, beginning with this index, so that four parts can run at the same time.
 fn part(remainder: usize) {
     let engine = Engine::get(Flavour::Modern);
     let scene = Scene::on(&engine);

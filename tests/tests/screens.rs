@@ -1,5 +1,6 @@
-//! Whole screens, held as snapshots: a stray line, another order or a column that moved is a difference that somebody
-//! has to read. `INSTA_UPDATE=always` in front of the test's command writes them anew; git shows what changed.
+//! Whole screens as snapshots: an extra line, another order or a moved column is a difference that somebody must
+//! review. With `INSTA_UPDATE=always` before its command, a test writes its snapshots anew; git then shows the
+//! changes.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,13 +8,13 @@ use std::path::Path;
 use acceptance::{App, ImageName, Index, Session, example};
 use ptest::{Engine, Flavour, Image, Layer, Scene};
 
-/// Lists the commands below one, as its own help lists them: in groups between the usage and the options.
+/// Lists the subcommands of a command, as its own help lists them: in groups between the usage and the options.
 fn commands(help: &str) -> Vec<String> {
     help.lines()
         .skip_while(|line| !line.starts_with("Usage: "))
         .skip(1)
         .take_while(|line| !line.starts_with("Options:") && !line.starts_with("Arguments:"))
-        // A description that goes on stands further to the right.
+        // The further lines of a description have a larger indentation.
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
         .filter(|name| *name != "help" && !name.starts_with('-'))
@@ -21,10 +22,11 @@ fn commands(help: &str) -> Vec<String> {
         .collect()
 }
 
-/// The most lines that a screen of help has: what a terminal shows without scrolling.
+/// The most lines of a short help text, which a terminal shows without scrolling.
 const SCREEN: usize = 40;
 
-/// Shows the help of a command and of everything below it: the short one, which fits on a screen, and the long one.
+/// Shows the help texts of a command and of all of its subcommands: the short one, which fits on a screen, and the
+/// long one.
 fn helps(session: &mut Session<'_>, line: &str) {
     let short = session.run("on one screen", &format!("{line} -h"));
     short.expect_code(0);
@@ -32,14 +34,14 @@ fn helps(session: &mut Session<'_>, line: &str) {
     assert!(lines <= SCREEN, "{line} -h has {lines} lines:\n{}", short.stdout());
     let help = session.run("with everything", &format!("{line} --help"));
     help.expect_code(0);
-    // Groups are written as they are, so a terminal of sixty columns must have room for them.
+    // Groups are not wrapped, so they must fit on a terminal of sixty columns.
     let lists = help.stdout();
     let lists =
         lists.lines().skip_while(|line| !line.starts_with("Usage: ")).take_while(|line| !line.starts_with("Options:"));
     let grouped = commands(&help.stdout());
     let is_listed =
         |line: &&str| line.split_whitespace().next().is_some_and(|name| grouped.iter().any(|one| one == name));
-    // Clap breaks its own lists.
+    // Clap wraps its own lists.
     let is_ours = !help.stdout().lines().any(|line| line == "Commands:");
     lists.filter(|_| is_ours).filter(is_listed).for_each(|line| assert!(line.chars().count() <= 60, "{line}"));
     for command in grouped {
@@ -65,7 +67,7 @@ fn the_help_of_every_command_of_prun() {
     insta::assert_snapshot!("help_of_prun", session.text());
 }
 
-/// A snapshot whose test is gone holds nothing, and one that waits for a decision does not belong into the repository.
+/// A snapshot without a test checks nothing, and a snapshot that waits for a review must not be committed.
 #[test]
 fn every_snapshot_has_a_test_that_takes_it() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
@@ -78,12 +80,12 @@ fn every_snapshot_has_a_test_that_takes_it() {
     }
 }
 
-/// The README's session: trusted, built, audited, started, shown, a credential changed, the leaking twin refused.
+/// The session of the README: trust, build, audit, start, show, rotate a credential, and refuse the leaking twin.
 #[test]
 fn the_shop_as_the_readme_shows_it() {
     let engine = Engine::get(Flavour::Modern);
     let mut app = App::new(&engine, "screens");
-    // Columns are as wide as names, so this run's names are as long as any other's.
+    // Columns are as wide as names, so the names must have the same length in all runs.
     app.project = format!("screens{:08}", std::process::id());
     app.image = ImageName::new(&engine, "screens");
     let (token, key) = (app.scene.oracle().token("INDEX_TOKEN"), app.scene.oracle().token("APP_KEY"));
@@ -126,8 +128,8 @@ fn the_shop_as_the_readme_shows_it() {
     insta::assert_snapshot!("shop", session.text());
 }
 
-/// The README counts the forms of secrets like the example's, whose README says how to make them. How many forms two
-/// values have depends a little on what they are, so several such values are tried.
+/// The README states how many forms the example's secrets have, and the example's README says how to make such
+/// secrets. The number of forms varies a little with the value, so several such values are tested.
 #[test]
 fn the_readme_counts_as_many_forms_as_there_are() {
     let readme = example().join("../../README.md");
@@ -175,7 +177,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// An audit's verdict for people: clean, a leak in several places, and one that proves nothing.
+/// The result of an audit for people: a clean image, a leak in several places, and an incomplete audit.
 #[test]
 fn audits_of_an_archive() {
     let scene = Scene::new();
@@ -194,7 +196,7 @@ fn audits_of_an_archive() {
     let first = Layer::new().directory("root").file("root/.npmrc", npmrc);
     let second = Layer::new().whiteout("root/.npmrc").file("srv/state.json", format!("{{\"auth\":\"{encoded}\"}}\n"));
     write("leak.tar", [(first, "RUN npm config set …"), (second, "RUN npm run build; rm /root/.npmrc")]);
-    // The header speaks of more than there is.
+    // The header claims more bytes than the archive contains.
     let cut = Layer::new().header(b"srv/data", b'0', b"", 1_000_000);
     write("cut.tar", [motd(), (cut, "COPY data /srv/data")]);
 

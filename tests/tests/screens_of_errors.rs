@@ -1,5 +1,5 @@
-//! The screens of what goes wrong, whole: the mistakes that people make first, each with its cause, its place and what
-//! to do. Snapshots, as in `screens.rs`.
+//! The complete screens of errors: the mistakes that people make first, each with its cause, its place and the
+//! advice. They are snapshots like those in `screens.rs`.
 
 use std::fs;
 
@@ -8,13 +8,14 @@ use ptest::{Engine, Flavour, Scene};
 
 const DOCKERFILE: &str = "FROM busybox AS first\nRUN true\nFROM first AS second\nRUN true\n";
 
-/// A manifest that cannot be followed is shown by its line, by either tool.
+/// Both tools show the line of a manifest that is not valid.
 #[test]
 fn manifests() {
     let engine = Engine::get(Flavour::Modern);
     let scene = Scene::on(&engine);
     scene.write("Dockerfile", DOCKERFILE);
-    // One of these starts makes the project's network before it fails; the state that knows it goes with the scene.
+    // One of these starts makes the project's network before it fails. The state that knows the network is removed
+    // with the scene, so the test removes the network.
     let forget = || drop(engine.try_docker(&["network", "rm", "busybox"]));
     forget();
     let mut session = Session::new(&scene);
@@ -40,7 +41,7 @@ fn manifests() {
     insta::assert_snapshot!("errors_of_manifests", session.text());
 }
 
-/// Values that are not where a flag or the manifest says.
+/// Values are missing in the places that a flag or the manifest names.
 #[test]
 fn sources_of_secrets() {
     let scene = Scene::on(&Engine::get(Flavour::Modern));
@@ -74,7 +75,7 @@ fn sources_of_secrets() {
     insta::assert_snapshot!("errors_of_sources", session.text());
 }
 
-/// No engine, by either tool, for every reason.
+/// Neither tool finds an engine, for each of the reasons.
 #[test]
 fn engines() {
     let scene = Scene::new();
@@ -96,7 +97,7 @@ fn engines() {
     insta::assert_snapshot!("errors_of_engines", session.text());
 }
 
-/// What a build cannot do.
+/// Builds that fail.
 #[test]
 fn builds() {
     let scene = Scene::on(&Engine::get(Flavour::Modern));
@@ -121,7 +122,7 @@ fn builds() {
     insta::assert_snapshot!("errors_of_builds", session.text());
 }
 
-/// What an audit cannot read.
+/// Audits that cannot read their input.
 #[test]
 fn audits() {
     let scene = Scene::on(&Engine::get(Flavour::Modern));
@@ -142,7 +143,7 @@ fn audits() {
     insta::assert_snapshot!("errors_of_audits", session.text());
 }
 
-/// What a start meets.
+/// Starts that fail.
 #[test]
 fn starts() {
     let engine = Engine::get(Flavour::Modern);
@@ -205,7 +206,7 @@ fn starts() {
     insta::assert_snapshot!("errors_of_starts", session.text());
 }
 
-/// What a sealed store says when it cannot be opened, read or written.
+/// A sealed store cannot be opened, read or written.
 #[test]
 fn stores() {
     let scene = Scene::new();
@@ -251,7 +252,7 @@ fn stores() {
     insta::assert_snapshot!("errors_of_stores", session.text());
 }
 
-/// Words that people know from elsewhere.
+/// Users type words that they know from other tools.
 #[test]
 fn guesses() {
     let scene = Scene::new();

@@ -1,17 +1,17 @@
-//! The page "Secrets" is followed by the letter: each of its commands runs, in its order, in one project.
+//! Follows the page "Secrets" exactly: all of its commands run in order, in one project.
 
 use std::fs;
 use std::path::Path;
 
 use ptest::Scene;
 
-/// Finds the lines after `$ ` of the page's blocks of commands.
+/// Returns the commands of the page, which follow `$ ` in its blocks.
 fn commands(page: &str) -> Vec<String> {
     let blocks = page.split("```console\n").skip(1).filter_map(|rest| rest.split("```").next());
     blocks.flat_map(str::lines).filter_map(|line| line.strip_prefix("$ ")).map(str::to_owned).collect()
 }
 
-/// Finds the first block of TOML, which is the project's manifest.
+/// Returns the first block of TOML, which is the project's manifest.
 fn manifest(page: &str) -> &str {
     let block = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
     block.expect("the page shows a manifest")
@@ -46,7 +46,7 @@ fn every_command_of_the_page_runs() {
             .env("PATH", path_with_tools())
             .env("FIRST", first.text())
             .env("SECOND", second.text())
-            // No canary: the page's own commands put it into the variable that the tool reads.
+            // This is not a canary, because the page's own commands put it into the variable that the tool reads.
             .env("PHRASE", "four words of this test")
             .env("COLLEAGUE", colleague.trim())
             .env("CI_IDENTITY", ci)

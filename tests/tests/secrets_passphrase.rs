@@ -1,4 +1,5 @@
-//! An identity that is wrapped with a passphrase: asked for on a real terminal, three times at most, never in CI.
+//! Identities that are wrapped with a passphrase. The tool asks for the passphrase on a real terminal, at most three
+//! times, and never in CI.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
@@ -6,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ptest::{Canary, Outcome, Running, Scene};
 
-/// A tool on a terminal that is its own, and somebody at its keyboard.
+/// A tool on a terminal of its own, with a keyboard that the test types on.
 struct Seat<'scene> {
     running: Running<'scene>,
     keys: File,
@@ -24,7 +25,7 @@ impl<'scene> Seat<'scene> {
         Self { running, keys, _folder: folder }
     }
 
-    /// Types a line once the question stands there.
+    /// Waits for the question, and types a line.
     fn answer(&mut self, question: &str, line: &str) -> &mut Self {
         self.running.wait_for(question);
         writeln!(self.keys, "{line}").expect("the keyboard works");
@@ -51,7 +52,7 @@ fn identity_of(scene: &Scene) -> PathBuf {
     scene.home().join(".config/pbuild/identity.txt")
 }
 
-/// Makes a project whose store opens with a wrapped identity; the passphrase is a canary too.
+/// Makes a project whose store opens with a wrapped identity. The passphrase is a canary, too.
 fn wrapped() -> (Scene, Canary) {
     let scene = Scene::new();
     let passphrase = scene.oracle().token("PASSPHRASE");
@@ -75,7 +76,7 @@ fn where_nobody_can_be_asked_the_variable_counts_and_nothing_is_tried_twice_k6()
     let wrong = scene.pbuild().args(READERS).env("PBUILD_PASSPHRASE", "some other words").run();
     wrong.expect_code(41).expect_stderr("wrong passphrase");
     assert_eq!(wrong.stderr().matches("wrong passphrase").count(), 1);
-    // A build that needs a secret of the store says the same; a list tells why it knows less.
+    // A build that needs a secret of the store reports the same error. A list warns that it knows less.
     scene.pbuild().args(["secrets", "list"]).run().expect_code(0).expect_stderr("the sealed store is not used");
     let short = scene.pbuild().args(["secrets", "identity", "passphrase"]).env("PBUILD_NEW_PASSPHRASE", "short");
     short.env("PBUILD_PASSPHRASE", passphrase.text()).run().expect_code(2).expect_stderr("8 characters or more");
@@ -98,11 +99,11 @@ fn a_terminal_is_asked_three_times_at_most_and_ci_never_k6() {
     let outcome = seat.leave();
     outcome.expect_code(41);
     assert_eq!(outcome.stdout().matches("once more: ").count(), 2, "{}", outcome.stdout());
-    // `CI` says that nobody sits there, terminal or not.
+    // `CI` means that nobody can answer, even on a terminal.
     let seat = Seat::take(&scene, "CI=true pbuild secrets recipients list");
     let outcome = seat.leave();
     outcome.expect_code(41).expect_stdout("is wrapped with a passphrase");
-    // Ctrl-C at the question is an interrupt.
+    // Ctrl-C at the question interrupts the tool.
     let mut seat = Seat::take(&scene, "pbuild secrets recipients list");
     seat.running.wait_for("passphrase of");
     seat.keys.write_all(b"\x03").unwrap();
@@ -121,7 +122,8 @@ fn a_signal_at_a_question_gives_the_terminal_back_and_changes_nothing() {
         let store = scene.project().join("secrets.age");
         let before = fs::read(&store).unwrap();
         for (key, code) in [(true, 130), (false, 143)] {
-            // The terminal's own word, before and after: `stty` speaks for it. The shell outlives a Ctrl-C to all.
+            // `stty` prints the settings of the terminal before and after the command. The shell ignores Ctrl-C,
+            // which goes to all processes of the terminal.
             let command = format!(
                 "trap : INT; stty -g; sh -c \"echo \\$\\$ > pid; exec pbuild {words}\"; echo \"ended $?\"; stty -g; stty -a"
             );
@@ -180,7 +182,7 @@ fn plain_age_unwraps_the_identity_and_opens_the_store_with_it() {
     set.stdin(key.value()).run().expect_code(0);
     let identity = identity_of(&scene);
     let digest = ptest::sha256(format!("KEY='{}'", key.text()).as_bytes()).trim_start_matches("sha256:").to_owned();
-    // What age prints stays in a pipe.
+    // The output of age goes only into a pipe.
     let command = format!("age -d -i {} secrets.age | grep ^KEY= | tr -d \"\\n\" | sha256sum", identity.display());
     let mut seat = Seat::take(&scene, &command);
     seat.answer("passphrase", passphrase.text());

@@ -1,16 +1,16 @@
-//! Values that commands give: the real `pass` and the real `age`, as a manifest names them.
+//! Values that commands of the manifest print, with the real `pass` and the real `age`.
 
 use std::fs;
 
 use ptest::{Canary, Outcome, Scene, Tool};
 
-/// Gives the tool a key ring and a password store of this test's own.
+/// Gives the tool a key ring and a password store of this test.
 fn with<'scene>(tool: Tool<'scene>, scene: &Scene) -> Tool<'scene> {
     tool.env("GNUPGHOME", scene.home().join("gnupg")).env("PASSWORD_STORE_DIR", scene.home().join("store"))
 }
 
-/// A build that gets as far as its secrets: the value stands in a build argument too, which is refused by the name of
-/// the secret whose value it is, before any engine is asked.
+/// Runs a build until it has its secrets. A build argument has the same value, so the build is refused with the name
+/// of the secret, before it contacts an engine.
 fn build(tool: Tool<'_>, value: &Canary) -> Outcome {
     tool.args(["build", "--build-arg", "COPY", "."]).env("COPY", value.text()).run()
 }
@@ -54,7 +54,7 @@ fn the_real_pass_gives_a_value() {
     let built = build(with(scene.pbuild(), &scene), &key);
     scene.write("app.toml", "[secrets]\nDEPLOY_KEY = { from = { command = [\"pass\", \"show\", \"x\"] } }\n");
     let none = with(scene.pbuild(), &scene).args(["build", "--trust-config", "."]).run();
-    // The agent goes with its folder, and must not outlive the test.
+    // The agent ends when its folder is removed, but it must not outlive the test.
     with(scene.tool("gpgconf"), &scene).args(["--kill", "gpg-agent"]).run();
     built.expect_code(10).expect_stderr("holds secret `DEPLOY_KEY`");
     none.expect_code(40).expect_stderr("pass said").expect_stderr("is not in the password store");

@@ -1,5 +1,5 @@
-//! Who made a cached step: one with another value is another step, on every engine, and where `rebuild = false` lets
-//! another value's result count, that is said.
+//! The value with which a cached step ran: a step with another value is another step, on every engine. If `rebuild =
+//! false` accepts the result of another value, the build says so.
 
 use acceptance::{ImageName, on_every_engine};
 use ptest::{Canary, Engine, Scene};
@@ -16,12 +16,12 @@ on_every_engine!(two_builds_at_once_do_not_share_a_step);
 const SHARED_KEY: &str = "5f0c7e1a9b3d4468a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718";
 const OTHER_KEY: &str = "XwyOGps9RGihssPU5fYHGCk6S1xtfo+QobLD1OX2Bxg=";
 
-/// Makes text that makes the steps of one test on one engine its own.
+/// Makes a text that makes the steps of one test on one engine unique.
 fn mark(engine: &Engine, test: &str) -> String {
     format!("{test}-{:?}-{}", engine.flavour(), std::process::id())
 }
 
-/// Makes a step that leaves a digest of what it saw, so that a cached result tells the value with which the step ran.
+/// Returns the digest that a step leaves of its value. A cached result thus shows the value with which the step ran.
 fn seen(token: &Canary) -> String {
     ptest::sha256(token.value()).trim_start_matches("sha256:").to_owned()
 }
@@ -45,7 +45,7 @@ fn a_new_value_runs_its_steps_again_and_a_known_one_does_not_b15(engine: &Engine
         outcome.stderr().contains("ran-42")
     };
     let ran = [
-        // Without any key of the user's.
+        // These builds have no key of the user.
         build(&one, ""),
         build(&one, ""),
         build(&two, ""),
@@ -58,7 +58,7 @@ fn a_new_value_runs_its_steps_again_and_a_known_one_does_not_b15(engine: &Engine
     scene.oracle().check_bytes("inspect and history", &image.told_by_the_engine());
 }
 
-/// Nobody has a key: the builder keeps one for both.
+/// No user has a key, so the builder keeps one for both of them.
 fn two_users_of_one_builder_share_cached_steps(engine: &Engine) {
     let scene = Scene::on(engine);
     let (one, two) = (scene.oracle().token("ONE"), scene.oracle().token("TWO"));
@@ -109,7 +109,7 @@ fn a_mount_of_the_dockerfile_s_own_is_bound_and_leaves_no_trace(engine: &Engine)
 
 fn somebody_else_s_stage_is_not_taken_from_the_cache(engine: &Engine) {
     let scene = Scene::on(engine);
-    // A stage that is no part of the first image keeps its value, in the builder's cache.
+    // A stage that is not a part of the first image keeps its value in the builder's cache.
     let (one, two) = (scene.oracle().planted("ONE"), scene.oracle().token("TWO"));
     let mark = mark(engine, "stage");
     scene.write(
@@ -127,7 +127,7 @@ fn somebody_else_s_stage_is_not_taken_from_the_cache(engine: &Engine) {
         tool.env("NPM_TOKEN", token.text()).run()
     };
     build("test", &one).expect_code(0).expect_stderr("clean");
-    // Its own value is in its own image, which is found; the cached stage holds the other one's.
+    // The value of this build is found in its own image. The cached stage contains the value of the other one.
     build("release", &two).expect_code(10).expect_stderr("NPM_TOKEN");
 }
 
@@ -150,13 +150,14 @@ fn a_secret_that_is_left_out_of_the_cache_key_is_told_and_refused_under_strict(e
     build(&two, &[]).expect_code(0).expect_stderr("clean").expect_stderr(doubt);
     assert!(image.run(&["cat", "/seen"]).starts_with(&seen(&one)), "the step is the other value's");
     build(&two, &["--strict"]).expect_code(11).expect_stderr("--strict").expect_stderr(doubt);
-    // The flag comes before the manifest.
+    // The flag wins over the manifest.
     let bound = build(&two, &["--strict", "--secret", "id=TOKEN,rebuild=true"]);
     bound.expect_code(0);
     assert!(image.run(&["cat", "/seen"]).starts_with(&seen(&two)));
 }
 
-/// The record holds the first value, which the second build could not find: it is no part of the step's cache key.
+/// The record of the step contains the first value, which the second build cannot find, because the value is not a
+/// part of the step's cache key.
 fn a_step_that_leaked_runs_again_though_its_record_stayed(engine: &Engine) {
     let scene = Scene::on(engine);
     let (one, two) = (scene.oracle().planted("ONE"), scene.oracle().planted("TWO"));
@@ -171,7 +172,7 @@ fn a_step_that_leaked_runs_again_though_its_record_stayed(engine: &Engine) {
     build(&two, &[]).expect_code(10).expect_stderr("/kept");
 }
 
-/// While one build runs a step, another one with another value would join it, if the step were the same.
+/// While one build runs a step, a build with another value would join that step if both steps were the same.
 fn two_builds_at_once_do_not_share_a_step(engine: &Engine) {
     let scene = Scene::on(engine);
     let (one, two) = (scene.oracle().token("ONE"), scene.oracle().token("TWO"));
@@ -187,7 +188,8 @@ fn two_builds_at_once_do_not_share_a_step(engine: &Engine) {
         );
         let (first, second) = (ImageName::new(engine, "at-once-a"), ImageName::new(engine, "at-once-b"));
         let mut earlier = build(&one, &first, spec).spawn();
-        // The step is shown when it begins; the other build comes while it sleeps. Both may make the same image.
+        // The step is shown when it begins. The other build starts while the step sleeps. Both builds may make the
+        // same image.
         earlier.wait_for(&format!("{mark}{text}"));
         let later = build(&two, &second, spec).run();
         earlier.finish().expect_code(0);

@@ -1,4 +1,4 @@
-//! The sealed store from outside: what people type, what lies on disk afterwards, who can open it.
+//! The sealed store from outside: the commands of a user, the files on disk afterwards, and who can open them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ptest::{Canary, Outcome, Scene};
 
-/// A project with a store.
+/// Makes a project with a store.
 fn project(manifest: &str) -> Scene {
     let scene = Scene::new();
     scene.write("app.toml", manifest);
@@ -29,7 +29,7 @@ fn list(scene: &Scene) -> String {
     outcome.stdout()
 }
 
-/// The value as a build gets it, asked of `export`.
+/// Returns the store's values as an env file, which `export` writes.
 fn exported(scene: &Scene, file: &str) -> String {
     run(scene, &["secrets", "export", "--out", file]).expect_code(0);
     let path = scene.project().join(file);
@@ -58,7 +58,7 @@ fn a_value_goes_in_by_standard_input_and_shows_nowhere() {
     set(&scene, &key);
     let listed = list(&scene);
     assert!(listed.contains("secrets.age") && listed.contains("missing"), "{listed}");
-    // The same by the other tool.
+    // The other tool lists the same.
     scene.prun().args(["secrets", "list"]).run().expect_code(0).expect_stdout("APP_KEY").expect_stdout("secrets.age");
     assert_eq!(files_of(&scene.project()), ["app.toml", "secrets.age"], "backup and lock lie elsewhere");
     let sealed = fs::read_to_string(scene.project().join("secrets.age")).unwrap();
@@ -72,7 +72,7 @@ fn a_value_goes_in_by_standard_input_and_shows_nowhere() {
 #[test]
 fn a_value_is_never_an_argument_c19() {
     let scene = project("");
-    // Not a canary: whatever stands on a command line is seen by all; what matters is that it is not taken.
+    // This is not a canary, because everybody can see a command line. The test checks that the value is not accepted.
     let outcome = run(&scene, &["secrets", "set", "APP_KEY=some-value-by-mistake"]);
     outcome.expect_code(2).expect_stderr("never an argument");
     assert!(!outcome.stderr().contains("by-mistake"), "{}", outcome.stderr());
@@ -84,8 +84,8 @@ fn a_value_is_never_an_argument_c19() {
 fn a_terminal_is_asked_without_echo() {
     let scene = project("[secrets]\nAPP_KEY = {}\n");
     let key = scene.oracle().token("APP_KEY");
-    // `script` makes a terminal that is the tool's own; the value is typed once the question stands there. That the
-    // output does not show it is checked with every run.
+    // `script` gives the tool a terminal of its own. The value is typed when the question is shown. Every run checks
+    // that its output does not contain the value.
     let words = "(sleep 3; cat; sleep 1) | script -qec 'pbuild secrets set APP_KEY' /dev/null";
     let typed =
         scene.tool("sh").args(["-c", words]).env("PATH", path_with_tools()).stdin(format!("{}\n", key.text())).run();
@@ -107,7 +107,7 @@ fn env_files_are_imported_in_their_dialect_and_exported_as_dotenv() {
         .expect_stderr("`PATH`");
     let text = exported(&scene, "out.env");
     assert!(!text.contains("#@") && text.contains(one.text()), "a plain env file");
-    // What was exported is what a second store imports, byte for byte.
+    // A second store imports the exported values byte for byte.
     scene.write_secret("again.env", &text);
     run(&scene, &["secrets", "import", "again.env", "--env-file-dialect", "dotenv"]).expect_code(0);
     assert_eq!(exported(&scene, "out2.env"), text);
@@ -120,7 +120,7 @@ fn the_editor_gets_a_file_in_memory_and_leaves_nothing() {
     let (one, two) = (scene.oracle().token("ONE"), scene.oracle().token("TWO"));
     set(&scene, &one);
     let note = scene.temporary().join("where");
-    // The new value comes from the editor's own environment, as a person's would from the keyboard.
+    // The new value comes from the editor's own environment, in place of a person at the keyboard.
     scene.write("editor.sh", "#!/bin/sh\necho \"$1\" > \"$NOTE\"\n[ -z \"$PBUILD_IDENTITY\" ] || exit 9\ncp \"$1\" \"$1~\"\nprintf 'TWO=%s\\n' \"$NEW\" >> \"$1\"\n");
     let editor = format!("sh {}", scene.project().join("editor.sh").display());
     let edit = |editor: &str| {
@@ -132,7 +132,7 @@ fn the_editor_gets_a_file_in_memory_and_leaves_nothing() {
     assert!(!Path::new(path.trim()).parent().unwrap().exists(), "the folder is gone with what the editor left in it");
     let text = exported(&scene, "out.env");
     assert!(text.contains(one.text()) && text.contains(two.text()));
-    // An editor that fails, and one that breaks the file, change nothing.
+    // An editor that fails, or that breaks the file, changes nothing.
     let sealed = fs::read(scene.project().join("secrets.age")).unwrap();
     edit("false").expect_code(1).expect_stderr("nothing was changed");
     edit("sh -c 'echo \"A=\\\"open\" >> \"$0\"'").expect_code(1).expect_stderr("nothing was changed");
@@ -140,7 +140,8 @@ fn the_editor_gets_a_file_in_memory_and_leaves_nothing() {
     assert_eq!(fs::read(scene.project().join("secrets.age")).unwrap(), sealed);
 }
 
-/// Ctrl-C is the editor's own while it runs; whoever ends the tool ends the editor, and nothing stays in memory.
+/// While the editor runs, it handles Ctrl-C itself. A signal that ends the tool also ends the editor, and nothing
+/// stays in memory.
 #[test]
 fn an_editor_that_is_ended_leaves_nothing() {
     let scene = project("[secrets]\nONE = {}\n");
@@ -161,7 +162,7 @@ fn an_editor_that_is_ended_leaves_nothing() {
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
     assert!(Path::new(file.trim()).exists(), "three times Ctrl-C, and the editor still has its file");
-    // This editor is deaf to a polite word too.
+    // This editor ignores SIGTERM, too.
     running.terminate();
     running.finish().expect_code(143);
     assert!(!Path::new(file.trim()).parent().unwrap().exists());
@@ -180,7 +181,7 @@ fn permissions_are_fixed_on_demand_k1() {
     assert_eq!(fs::metadata(identity_of(&scene)).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
-/// A project whose path is no text: it works, and is shown so that no terminal obeys it (C20).
+/// A project whose path is not valid text works, and messages show its path without control characters (C20).
 #[test]
 fn a_path_that_is_no_text_works_and_is_shown_escaped_c20() {
     use std::os::unix::ffi::OsStrExt as _;
@@ -281,7 +282,7 @@ fn a_damaged_store_stops_everything_and_names_its_backup_k4() {
     assert_eq!(fs::read(&path).unwrap().len(), sealed.len() / 2, "nothing is reset");
 }
 
-/// The search path with the tools under test before all others.
+/// Makes a search path with the tools under test before all others.
 fn path_with_tools() -> String {
     let tools = std::env::var("PBUILD_TEST_BINARIES").unwrap_or_else(|_| {
         let test = std::env::current_exe().expect("a test is a file");
@@ -290,7 +291,7 @@ fn path_with_tools() -> String {
     format!("{tools}:{}", std::env::var("PATH").expect("a search path"))
 }
 
-/// Real git, in the scene.
+/// Runs the real git in the scene.
 fn git(scene: &Scene, words: &[&str]) -> Outcome {
     scene
         .tool("git")
@@ -328,7 +329,7 @@ fn git_shows_changed_names_and_merges_both_sides() {
     commit("three");
     git(&scene, &["merge", "-q", "-m", "both", "side"]).expect_code(0);
     assert_eq!(list(&scene).matches("secrets.age").count(), 3);
-    // The same name on both sides is a conflict that names it.
+    // A change of the same name on both sides is a conflict, and the message names it.
     let change = |branch: &str, value: &str| {
         let canary = scene.oracle().register("ONE", format!("{value}-{}", keys[0].text()));
         git(&scene, &["checkout", "-q", branch]).expect_code(0);
@@ -343,7 +344,8 @@ fn git_shows_changed_names_and_merges_both_sides() {
     merged.expect_stderr("both sides changed `ONE`");
 }
 
-/// A fresh clone has no merge driver, so git leaves its marks in the store: nobody's secrets are lost on the way that the error names.
+/// A fresh clone has no merge driver, so git leaves conflict marks in the store. The commands that the error names
+/// lose no secrets.
 #[test]
 fn a_merge_without_the_driver_is_told_and_mended() {
     let scene = project("[secrets]\nONE = {}\nTWO = {}\nTHREE = {}\n");
@@ -356,7 +358,7 @@ fn a_merge_without_the_driver_is_told_and_mended() {
         git(&scene, &["commit", "-qm", text]).expect_code(0);
     };
     commit("one");
-    // As in a fresh clone.
+    // The repository is like a fresh clone.
     git(&scene, &["config", "--remove-section", "merge.pbuild"]).expect_code(0);
     scene.pbuild().arg("doctor").run().expect_stdout("cannot merge two versions of the store");
     git(&scene, &["checkout", "-qb", "side"]).expect_code(0);
@@ -375,7 +377,7 @@ fn a_merge_without_the_driver_is_told_and_mended() {
     assert!(!scene.pbuild().arg("doctor").run().stdout().contains("cannot merge"));
 }
 
-/// What was typed is not thrown away: on a terminal the editor opens again, with the error above its line.
+/// The typed text is not thrown away: on a terminal, the editor opens again, with the error above its line.
 #[test]
 fn a_text_that_cannot_be_read_is_edited_again() {
     let scene = project("[secrets]\nONE = {}\nTWO = {}\n");
@@ -388,7 +390,7 @@ fn a_text_that_cannot_be_read_is_edited_again() {
     let edit = |words: &[&str]| {
         scene.tool("sh").args(words).env("PATH", path_with_tools()).env("EDITOR", &editor).env("NEW", two.text()).run()
     };
-    // Without a terminal nobody could mend it.
+    // Without a terminal, nobody could correct the text.
     edit(&["-c", "pbuild secrets edit"]).expect_code(1).expect_stderr("what was edited cannot be read");
     edit(&["-c", "script -qec 'pbuild secrets edit' /dev/null"]).expect_code(0).expect_stdout("1 secret changed");
     assert_eq!(list(&scene).matches("secrets.age").count(), 2);

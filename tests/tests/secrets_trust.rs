@@ -1,4 +1,5 @@
-//! A manifest is code from whoever wrote the repository: what it may do before the user said so, and after.
+//! A manifest acts like code of the people who wrote the repository: what it may do before and after the user trusts
+//! it.
 
 use std::fs;
 
@@ -11,7 +12,8 @@ const ACTING: &str = concat!(
     "BY_NAME = {}\n",
 );
 
-/// A project whose manifest acts, and an engine that is not there: what a build says about its secrets comes first.
+/// Makes a project whose manifest acts, without an engine. A build reports missing trust before it contacts an
+/// engine.
 fn stranger() -> Scene {
     let scene = Scene::new();
     scene.write("app.toml", ACTING);
@@ -38,12 +40,12 @@ fn a_stranger_s_checkout_runs_no_command_and_names_no_variable() {
     let audit = run(scene.pbuild(), &["audit", "x"]);
     assert_ne!(audit.code(), 0);
     assert!(!scene.project().join("was-here").exists());
-    // The user may name a variable, whatever the manifest says of it.
+    // The user may name a variable on the command line, even if the manifest may not read it.
     let named = ["secrets", "list", "--secret", "id=BY_NAME"];
     run(scene.pbuild(), &named).expect_code(0).expect_stdout("--secret (variable BY_NAME)");
 }
 
-/// An audit searches for what the trusted commands give, and says what it may not get.
+/// An audit searches for the values that trusted commands print, and reports the values that it may not read.
 #[test]
 fn an_audit_runs_trusted_commands_as_a_build_does() {
     let scene = Scene::new();
@@ -66,14 +68,14 @@ fn an_audit_runs_trusted_commands_as_a_build_does() {
     assert!(scene.project().join("was-here").exists());
     scene.trust();
     audit(&[]).expect_code(10);
-    // As in a build: without a value nothing is proven.
+    // As in a build, nothing is proven without the value.
     let failed = scene.pbuild().args(["audit", "dir:tree"]).run();
     failed.expect_code(40).expect_stderr("secret `BY_COMMAND` is empty");
-    // The leak was planted on purpose; the folder goes with the scene.
+    // The test planted the leak on purpose, so it removes the folder before the scene is checked.
     std::fs::remove_dir_all(scene.project().join("tree")).unwrap();
 }
 
-/// The readers of a store are listed inside it: a manifest has no words for one.
+/// The store itself lists its recipients, and a manifest cannot add one.
 #[test]
 fn a_stranger_s_checkout_adds_no_recipient() {
     let (scene, stranger) = (Scene::new(), Scene::new());
@@ -84,7 +86,7 @@ fn a_stranger_s_checkout_adds_no_recipient() {
     {
         scene.write("app.toml", text.replace('R', recipient.trim()));
         let set = scene.pbuild().args(["secrets", "set", "KEY"]).stdin("a value of sixteen").run();
-        // Without a key of ours it is another program's file, and is not read at all.
+        // Without one of our keys, the file belongs to another program and is not read at all.
         match text.contains("[secrets]") {
             true => set.expect_code(2).expect_stderr("unknown key"),
             false => set.expect_code(0).expect_stderr("is another program's, by its key"),
@@ -96,7 +98,7 @@ fn a_stranger_s_checkout_adds_no_recipient() {
     assert!(listed.lines().count() == 1 && !listed.contains(recipient.trim()), "{listed}");
 }
 
-/// `prun` asks before it mounts what is the host's; here no engine is there, so a start that goes on ends with 30.
+/// `prun` needs trust before it mounts paths of the host. There is no engine, so a trusted start ends with code 30.
 #[test]
 fn a_stranger_s_checkout_mounts_nothing_of_the_host() {
     let scene = Scene::new();
@@ -114,7 +116,7 @@ fn a_stranger_s_checkout_mounts_nothing_of_the_host() {
     };
     let doctor = || prun(&["doctor"]).stdout();
     refused(&["start"], 2);
-    // As docker does, `run` keeps every code below 125 for the command.
+    // As in docker, `run` reserves all exit codes below 125 for the command.
     refused(&["run", "busybox", "true"], 125);
     assert!(doctor().contains("2 of 2 entries that need trust are not trusted"), "{}", doctor());
     assert!(doctor().contains("line 3: the container reads and writes \"/\" of the host"), "{}", doctor());
@@ -148,13 +150,13 @@ fn what_is_trusted_acts_until_it_changes() {
     scene.write("app.toml", ACTING.replace("env = \"GIVEN\"", "env = \"HOME\""));
     let (code, said) = build();
     assert!(code == 2 && said.contains("the value of `BY_VARIABLE` before you trust it"), "{code}: {said}");
-    // A name that the store has asks for nothing new.
+    // A name whose value is in the store needs no new trust.
     scene.write("app.toml", format!("{ACTING}SEALED = {{}}\n"));
     let sealed = scene.oracle().token("SEALED");
     scene.pbuild().args(["secrets", "init"]).run().expect_code(0);
     scene.pbuild().args(["secrets", "set", "SEALED"]).stdin(sealed.value()).run().expect_code(0);
     assert_ne!(build().0, 2);
-    // Back to what was trusted, then forgotten; the other tool keeps the same book.
+    // The manifest is again the trusted one, and is then forgotten. Both tools share the record of trust.
     scene.write("app.toml", ACTING);
     assert_ne!(build().0, 2);
     scene.prun().args(["trust", "--forget"]).run().expect_code(0);

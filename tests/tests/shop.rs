@@ -1,4 +1,5 @@
-//! `examples/shop`, the main job: a private dependency, every shape of RUN, no value in the image, the leak refused.
+//! `examples/shop`, the main use case: a private dependency, every form of RUN, no value in the image, and a refused
+//! leak.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -33,7 +34,7 @@ impl<'engine> Index<'engine> {
         Self { engine, container, address }
     }
 
-    /// The status of a request without the token.
+    /// Returns the status of a request without the token.
     fn answer_to_a_stranger(&self) -> String {
         let ask = "import urllib.request, urllib.error\n\
                    try: urllib.request.urlopen('http://127.0.0.1:8080/simple/shop-greeting/'); print(200)\n\
@@ -88,7 +89,7 @@ fn the_shop_is_built_with_its_private_dependency_and_its_leaking_twin_is_refused
     }
     assert!(!leaking.exists());
 
-    // The index is real: without its token there is no dependency.
+    // The index really checks the token: without it, the dependency cannot be installed.
     let refused = ImageName::new(engine, "shop-refused");
     build(file, "not-the-token-of-this-index", &refused).expect_code(1).expect_stderr("No matching distribution");
     assert_eq!(index.answer_to_a_stranger(), "401\n");

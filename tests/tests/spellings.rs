@@ -1,12 +1,12 @@
-//! What Python and Node write of a value, by their own libraries: found by the search and masked in a log.
+//! The spellings of a value that libraries of Python and Node write: the search finds them, and a log masks them.
 
 use std::process::Command;
 
 use psecret::{Redactor, RedactorBuilder, SecretName, UserSecret};
 use ptest::Scene;
 
-/// Values that every writer changes somewhere: of `openssl rand -base64`, passwords, a URL, one beyond ASCII, a
-/// passphrase.
+/// Values that every writer changes in some way: from `openssl rand -base64`, passwords, a URL, one beyond ASCII, and
+/// a passphrase.
 const VALUES: [&str; 6] = [
     "++++OpF80vgbd+P//gXIodPpsEx/KmaBC/rdlMPo8Ks=",
     "Zr8Kc1/Vb4Ny+T9xWq2Lm5==",
@@ -16,7 +16,7 @@ const VALUES: [&str; 6] = [
     "gr\u{fc}\u{df}e \"aus\" K\u{f6}ln-7481\u{1f511}",
 ];
 
-/// Writes one text a line: the writer's name, a blank, hex of what it wrote.
+/// A program that prints one line for each text: the name of the writer, a blank, and the text in hex.
 const PYTHON: &str = r#"
 import base64, configparser, csv, html, io, json, pprint, quopri, re, shlex, sys, urllib.parse, xml.sax.saxutils, plistlib, string
 v = sys.argv[1]
@@ -70,7 +70,7 @@ tell("entities", v.replace(/[^a-zA-Z0-9]/gu, c => `&#x${c.codePointAt(0).toStrin
 tell("Basic", Buffer.from(JSON.stringify({ key: v, next: "x" })).toString("base64"));
 "#;
 
-/// What a writer made of a value.
+/// The text that a writer made from a value.
 struct Written {
     writer: String,
     text: Vec<u8>,
@@ -126,7 +126,7 @@ fn what_python_and_node_write_is_masked_in_logs() {
         let missed: Vec<&str> = all
             .iter()
             .filter(|written| !String::from_utf8_lossy(&redactor.redact_bytes(&written.text)).contains("***KEY***"))
-            // Logs do not decode base64 of what is escaped.
+            // Logs do not decode base64 of an escaped text.
             .filter(|written| !(written.writer.ends_with("base64-of-json") || written.writer.ends_with("Basic")))
             .map(|written| written.writer.as_str())
             .collect();

@@ -1,4 +1,4 @@
-//! The last test of all: nothing that any test planted is left in any engine.
+//! The last of all tests: no value that a test planted is left in any engine.
 
 use std::path::Path;
 

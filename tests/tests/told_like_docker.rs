@@ -1,5 +1,5 @@
-//! What scripts read of a build: `-q`, `--iidfile`, `--metadata-file`, as `docker buildx build` prints and writes them
-//! on each image store; and what is attached to an image.
+//! The output of a build that scripts read: `-q`, `--iidfile` and `--metadata-file` have the same content as with
+//! `docker buildx build`, on each image store. Also the documents that are attached to an image.
 
 use std::fs;
 use std::io::Read as _;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 on_every_engine!(scripts_read_what_docker_tells);
 
-/// Both tools build the same, cached the second time, so that everything they tell must be the same.
+/// Both tools build the same image, the second one from the cache, so all of their output must be the same.
 fn scripts_read_what_docker_tells(engine: &Engine) {
     let scene = Scene::on(engine);
     let image = ImageName::new(engine, "told");
@@ -33,19 +33,19 @@ fn scripts_read_what_docker_tells(engine: &Engine) {
     assert_eq!(read("pbuild.id"), read("docker.id"));
     let metadata = |name: &str| -> Value {
         let mut document: Value = serde_json::from_slice(&read(name)).expect("JSON");
-        // Docker's own name of a record that we do not leave.
+        // docker's own names of the build's record are removed, because we leave no record.
         document.as_object_mut().expect("an object").retain(|key, _| !key.starts_with("buildx.build."));
         document
     };
     let (mut told, docker) = (metadata("pbuild.json"), metadata("docker.json"));
     if engine.flavour() == Flavour::Old {
-        // Its BuildKit does not repeat the name, from which docker has it.
+        // The old engine's BuildKit does not return the name, so docker does not have it.
         assert!(told.as_object_mut().expect("an object").remove("image.name").is_some());
     }
     assert_eq!(told, docker);
 }
 
-/// A generator of lists of parts that stands in for docker's: it follows BuildKit's protocol
+/// Makes a generator of lists of parts (SBOMs) that replaces docker's. It follows BuildKit's protocol
 /// (`docs/attestations/sbom-protocol`).
 fn generator(scene: &Scene, engine: &Engine, name: &str, says: &str) {
     let document = format!(
@@ -65,7 +65,7 @@ fn generator(scene: &Scene, engine: &Engine, name: &str, says: &str) {
     fs::remove_dir_all(folder).expect("it is ours");
 }
 
-/// The documents of a saved image that hold a text.
+/// Returns the documents of a saved image that contain a text.
 fn documents(engine: &Engine, image: &ImageName<'_>, text: &str) -> String {
     let saved = engine.docker(&["save", image.as_str()]);
     let mut archive = tar::Archive::new(saved.as_slice());
@@ -79,8 +79,7 @@ fn documents(engine: &Engine, image: &ImageName<'_>, text: &str) -> String {
     found
 }
 
-/// A list of parts and an annotation are in the image; a list of parts that holds a value keeps the image from its
-/// name.
+/// A list of parts and an annotation are in the image. If the list contains a value, the image gets no name.
 #[test]
 fn a_list_of_parts_and_annotations_are_searched_like_the_image() {
     let engine = Engine::get(Flavour::Containerd);

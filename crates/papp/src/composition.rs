@@ -1,26 +1,27 @@
-//! Secrets made of other names: which can be made, in what order, and how long each will be.
+//! Secrets that are composed of other values: which of them can be composed, in which order, and how long each will
+//! be.
 //!
-//! Everything that can go wrong is found with names and lengths alone, before a byte of any value is put together: a
-//! manifest from a stranger may make the tools neither recurse without end nor write more than a value may have.
+//! All faults are found with names and lengths alone, before any value is composed. A manifest may come from a
+//! stranger, so it must not be able to cause endless recursion or a value that is longer than allowed.
 
 use std::collections::BTreeMap;
 
 use crate::template::Part;
 use crate::{Delivery, Secret, Template};
 
-/// How deep secrets may be made of secrets that are made of others.
+/// The greatest depth of composed secrets that are made of other composed secrets.
 const DEEPEST: usize = 16;
 
-/// The composed secrets in the order in which they can be made.
+/// The composed secrets, in the order in which they can be composed.
 #[derive(Debug, Default)]
 pub struct Composition<'a> {
-    /// Each once, behind those that it is made of.
+    /// The secrets that can be composed. Each comes once, after the secrets that it is made of.
     pub ready: Vec<Composed<'a>>,
-    /// The secrets that need a name that nobody has, in the order in which they were given.
+    /// The secrets that need an unknown name, in the order in which they were given.
     pub deferred: Vec<Deferred<'a>>,
 }
 
-/// A secret that can be made.
+/// A secret that can be composed.
 #[derive(Clone, Copy, Debug)]
 pub struct Composed<'a> {
     /// The secret.
@@ -29,44 +30,44 @@ pub struct Composed<'a> {
     length: usize,
 }
 
-/// A secret that cannot be made yet.
+/// A secret that cannot be composed yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deferred<'a> {
     /// The secret.
     pub secret: &'a Secret,
-    /// A name that it needs, be it by way of others, and nobody has.
+    /// The unknown name that the secret needs, directly or through other composed secrets.
     pub needs: &'a str,
 }
 
-/// Why secrets cannot be composed as the manifest says.
+/// The reason why secrets cannot be composed as the manifest says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CompositionError {
-    /// A secret that needs itself.
+    /// A secret is made of itself.
     #[error("secret `{}` is made of itself: {}", names[0], names.join(" → "))]
     Circle {
         /// The names along the circle. The first name is repeated at the end: `A`, `B`, `A`.
         names: Vec<String>,
-        /// The line that declares the first.
+        /// The line that declares the first secret of the circle.
         line: usize,
     },
-    /// A longer chain than anybody needs.
+    /// Composed secrets are made of each other in a chain that is longer than allowed.
     #[error("secret `{name}` is made of secrets that are made of others, more than {DEEPEST} deep")]
     TooDeep {
         /// The secret.
         name: String,
-        /// The line that declares it.
+        /// The line that declares the secret.
         line: usize,
     },
-    /// More than its shape carries.
+    /// The value would be longer than its delivery allows.
     #[error("secret `{name}` would be longer than the {most} bytes that {} may have", shape(*delivery))]
     TooLong {
         /// The secret.
         name: String,
-        /// The line that declares it.
+        /// The line that declares the secret.
         line: usize,
-        /// How it is delivered.
+        /// The way in which the secret is delivered.
         delivery: Delivery,
-        /// How many bytes its value may have.
+        /// The most bytes that its value may have.
         most: usize,
     },
 }
@@ -79,7 +80,7 @@ fn shape(delivery: Delivery) -> &'static str {
 }
 
 impl CompositionError {
-    /// The manifest's line that declares the secret.
+    /// Returns the manifest's line that declares the secret.
     #[must_use]
     pub fn line(&self) -> usize {
         match self {
@@ -87,7 +88,7 @@ impl CompositionError {
         }
     }
 
-    /// Advises what to do about the fault, without a place.
+    /// Returns advice about the fault, without its place.
     #[must_use]
     pub fn help(&self) -> &'static str {
         match self {
@@ -100,14 +101,14 @@ impl CompositionError {
 }
 
 impl<'a> Composition<'a> {
-    /// Orders the composed ones among `secrets`; the others are left out.
+    /// Orders the composed secrets among `secrets`, and leaves all other secrets out.
     ///
-    /// `known` tells how long the value of a name is that exists already; such a secret is not made again. `most` tells
-    /// how long a secret's value may be.
+    /// `known` returns the length of the value of a name, if the value exists already; such a secret is not composed
+    /// again. `most` returns the greatest length that a secret's value may have.
     ///
     /// # Errors
     ///
-    /// The first [`CompositionError`]. A deferred secret is not too long before its last name is known.
+    /// Returns the first [`CompositionError`]. A deferred secret is never too long, because its length is unknown.
     pub fn of(
         secrets: impl IntoIterator<Item = &'a Secret>,
         known: impl Fn(&str) -> Option<usize>,
@@ -127,26 +128,26 @@ impl<'a> Composition<'a> {
     }
 }
 
-/// How long a value will be.
+/// The length of a value.
 #[derive(Clone, Copy)]
 enum Size<'a> {
     Known(usize),
     Unknown { needs: &'a str },
 }
 
-/// An order in the making.
+/// The state while the secrets are ordered.
 struct Work<'a, K, M> {
     by_name: BTreeMap<&'a str, (&'a Secret, &'a Template)>,
     known: K,
     most: M,
-    /// The secrets that were sized already, each once, with the depth of their composition.
+    /// The secrets whose length was determined, with the depth of their composition.
     done: BTreeMap<&'a str, (Size<'a>, usize)>,
     under_way: Vec<&'a Secret>,
     ready: Vec<Composed<'a>>,
 }
 
 impl<'a, K: Fn(&str) -> Option<usize>, M: Fn(&Secret) -> usize> Work<'a, K, M> {
-    /// Looks at one, behind those that it is made of; gives back how deep it is.
+    /// Determines the length and the depth of a secret, after those of the secrets that it is made of.
     fn visit(&mut self, secret: &'a Secret, template: &'a Template) -> Result<(Size<'a>, usize), CompositionError> {
         if let Some(done) = self.done.get(secret.name.as_str()) {
             return Ok(*done);
@@ -156,7 +157,8 @@ impl<'a, K: Fn(&str) -> Option<usize>, M: Fn(&Secret) -> usize> Work<'a, K, M> {
             let names = circle.iter().copied().chain([secret]).map(|secret| secret.name.clone()).collect();
             return Err(CompositionError::Circle { names, line: secret.line });
         }
-        // Before any deeper call: a chain as long as a manifest allows would not fit the stack.
+        // The depth is checked before the next recursive call, because the longest chain in a manifest would overflow
+        // the stack.
         if let Some(first) = self.under_way.first().filter(|_| self.under_way.len() > DEEPEST) {
             return Err(too_deep(first));
         }
@@ -205,9 +207,11 @@ fn too_deep(secret: &Secret) -> CompositionError {
 }
 
 impl Composed<'_> {
-    /// Writes the text to the end of `text`, which grows once, so that no copy of a part is left behind.
+    /// Appends the composed value to `text`. The buffer grows once at most, so that no copy of a part is left in
+    /// memory.
     ///
-    /// `value` appends the value of a name. It is asked for names that were known, and for secrets made before.
+    /// `value` appends the value of a name. It is called for names that were known, and for secrets that were
+    /// composed before.
     pub fn fill(&self, text: &mut Vec<u8>, mut value: impl FnMut(&str, &mut Vec<u8>)) {
         text.reserve_exact(self.length);
         for part in self.template.parts() {

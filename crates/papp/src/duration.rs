@@ -1,11 +1,11 @@
-//! Durations as people write them.
+//! Durations in the manifest.
 
 use std::time::Duration;
 
-/// The rule of [`parse`].
+/// The rule that [`parse`] checks, as the end of "`key` must …".
 pub(crate) const RULE: &str = "be a time such as \"500ms\", \"30s\", \"5m\" or \"1h\", at most a day";
 
-/// Reads a whole number with its unit, more than nothing and at most a day.
+/// Parses a whole number with its unit. The duration must be more than zero and at most a day.
 pub(crate) fn parse(text: &str) -> Option<Duration> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
     let number: u64 = text[..unit_at].parse().ok()?;

@@ -1,4 +1,4 @@
-//! `env_files`: files of the project that give declared secrets their values.
+//! `env_files`: the project's files that hold values of declared secrets.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -7,24 +7,25 @@ use toml::Spanned;
 use crate::error::{Lines, Located};
 use crate::table::{Table, broken};
 
-/// The rules that an env file follows.
+/// The syntax of an env file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EnvFileDialect {
-    /// As Compose and the dotenv libraries: quotes, comments; the default, because these are their files.
+    /// The syntax of Compose and the dotenv libraries, with quotes and comments. It is the default, because most env
+    /// files of projects are written for them.
     #[default]
     Dotenv,
-    /// As `docker run --env-file`.
+    /// The syntax of `docker run --env-file`.
     Docker,
 }
 
-/// One file.
+/// An env file that the manifest names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnvFile {
-    /// The file, below the manifest's folder.
+    /// The path of the file, which lies below the manifest's folder.
     pub path: PathBuf,
-    /// The line that names it, from 1.
+    /// The line that names the file, from 1.
     pub line: usize,
-    /// How it is read.
+    /// The syntax of the file.
     pub dialect: EnvFileDialect,
 }
 
@@ -47,8 +48,8 @@ impl EnvFile {
     }
 }
 
-/// Whether a path lies below the manifest's folder: a manifest may name what is in its own folder and nothing else. The
-/// target of a symbolic link is checked when the file is read.
+/// Returns true if a path lies below the manifest's folder, because a manifest may only name files in its own folder.
+/// The target of a symbolic link is checked later, when the file is read.
 pub(crate) fn is_below(path: &str) -> bool {
     let mut components = Path::new(path).components().filter(|component| *component != Component::CurDir).peekable();
     components.peek().is_some()

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use crate::excerpt;
 
-/// A manifest that cannot be used. Neither the message nor the excerpt shows anything right of a `=`.
+/// The error of a manifest that cannot be used. Neither the message nor the excerpt shows anything to the right of a
+/// `=`.
 #[derive(Debug, thiserror::Error)]
 #[error("{}:{line}:{column}: {fault}", path.display())]
 pub struct ManifestError {
@@ -15,85 +16,85 @@ pub struct ManifestError {
     pub line: usize,
     /// The column in characters, from 1.
     pub column: usize,
-    /// The fault at that place.
+    /// The fault at this place.
     pub fault: Box<ManifestFault>,
-    /// The line with every value masked, to be shown under the message.
+    /// The line with every value masked, for display under the message.
     pub excerpt: String,
-    /// The first character of the excerpt that is meant, from 1; the mask if the place itself is masked.
+    /// The first marked character of the excerpt, from 1. If the place itself is masked, this is the mask.
     pub marker: usize,
-    /// How many characters of the excerpt are meant; at least 1.
+    /// The number of marked characters, at least 1.
     pub width: usize,
 }
 
 /// A fault of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ManifestFault {
-    /// Bytes that are not UTF-8; TOML is.
+    /// The text is not UTF-8, which TOML requires.
     NotUtf8 {
-        /// The offset of the first such byte.
+        /// The offset of the first byte that is not UTF-8.
         offset: usize,
     },
-    /// Not TOML.
+    /// The text is not TOML.
     Syntax {
-        /// The parser's words; they never repeat the text.
+        /// The parser's message, which never repeats the text.
         message: String,
     },
-    /// A key that means nothing here.
+    /// The key has no meaning in its table.
     UnknownKey {
         /// The key.
         key: String,
-        /// The table it stands in; empty for the top.
+        /// The table that contains the key; empty for the top level.
         table: String,
-        /// The known key that looks most like it.
+        /// The known key that is most similar to the unknown one.
         nearest: Option<&'static str>,
         /// All known keys.
         known: &'static [&'static str],
     },
-    /// A key that must be there and is not.
+    /// A required key is missing.
     MissingKey {
         /// The key.
         key: &'static str,
         /// The table.
         table: String,
     },
-    /// A value of another type.
+    /// The value has the wrong type.
     WrongType {
         /// The key, with its table.
         key: String,
         /// The expected kind of value.
         expected: &'static str,
-        /// The kind that stands there.
+        /// The kind of value in the manifest.
         found: &'static str,
     },
-    /// A value that is none of the choices.
+    /// The value is not one of the choices.
     NoSuchChoice {
         /// The key, with its table.
         key: String,
         /// The choices.
         choices: &'static [&'static str],
-        /// The choice that looks most like it.
+        /// The choice that is most similar to the value.
         nearest: Option<&'static str>,
     },
-    /// A value or a name that breaks a rule.
+    /// A value or a name violates a rule.
     Rule {
         /// The key or name, with its table.
         key: String,
         /// The rule, as the end of "`key` must …".
         rule: &'static str,
     },
-    /// Two entries that exclude each other.
+    /// Two entries exclude each other.
     Conflict {
-        /// The one, with its table.
+        /// The first entry, with its table.
         one: String,
-        /// The other, with its table.
+        /// The second entry, with its table.
         other: String,
-        /// Why not.
+        /// The reason why they exclude each other.
         why: &'static str,
     },
 }
 
 impl ManifestFault {
-    /// Advises what to do about the fault, where that can be said.
+    /// Returns advice about the fault, if there is any.
     #[must_use]
     pub fn help(&self) -> Option<String> {
         match self {
@@ -140,12 +141,12 @@ impl fmt::Display for ManifestFault {
     }
 }
 
-/// The last word of a key with its table.
+/// Returns the last word of a key with its table.
 fn last(key: &str) -> &str {
     key.rsplit('.').next().unwrap_or(key)
 }
 
-/// A fault at bytes of the text; the file's name and the line come later.
+/// A fault at a range of bytes of the text. The file's name and the line are added later.
 #[derive(Debug)]
 pub(crate) struct Located {
     pub(crate) span: std::ops::Range<usize>,
@@ -173,7 +174,7 @@ impl Located {
     }
 }
 
-/// Where the lines of a text end.
+/// The offsets of the line ends of a text.
 pub(crate) struct Lines(Vec<usize>);
 
 impl Lines {
@@ -187,7 +188,7 @@ impl Lines {
     }
 }
 
-/// Finds the known word that looks most like the given one, if any does.
+/// Returns the known word that is most similar to the given one, if any is similar enough.
 #[must_use]
 pub fn nearest(word: &str, known: &'static [&'static str]) -> Option<&'static str> {
     let word = word.to_lowercase();
@@ -199,7 +200,7 @@ pub fn nearest(word: &str, known: &'static [&'static str]) -> Option<&'static st
         .map(|(_, candidate)| candidate)
 }
 
-/// Counts the letters that must be put in, taken out, changed or swapped with their neighbour (optimal string
+/// Counts the letters that must be inserted, removed, changed or swapped with their neighbour (optimal string
 /// alignment).
 fn distance(one: &str, other: &str) -> usize {
     let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());

@@ -1,21 +1,21 @@
-//! A line of a manifest as it may be shown: keys and headers, no value.
+//! A line of a manifest in the form that may be shown: keys and headers without values.
 
-/// Stands for everything that is not shown.
+/// The replacement of everything that is not shown.
 const MASK: &str = "…";
 
-/// The surroundings of a place in a TOML text.
+/// The context of a place in a TOML text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Around {
-    /// Keys and headers may begin here.
+    /// No string encloses the place, so keys and headers may begin at it.
     Nothing,
-    /// A string of several lines, with its quote.
+    /// A string of several lines with this quote encloses the place.
     LongString(u8),
 }
 
-/// Returns the line that begins at an offset, with everything masked that is not a key, a header or a lone bracket.
+/// Returns the line that begins at an offset, with everything masked that is not a key, a header or a single bracket.
 ///
-/// Someone may have pasted a value anywhere, so only what surely is a name is shown: a header up to its bracket, a key
-/// up to its `=`, and neither within a value that spans lines.
+/// A user may have pasted a value anywhere, so only text that is certainly a name is shown: a header up to its
+/// bracket, and a key up to its `=`. A line inside a value that spans several lines is masked as a whole.
 pub(crate) fn masked_line(text: &str, line_start: usize) -> String {
     let line = text[line_start..].lines().next().unwrap_or_default();
     let line = line.trim_end_matches('\r');
@@ -35,20 +35,20 @@ pub(crate) fn masked_line(text: &str, line_start: usize) -> String {
     }
 }
 
-/// Finds `[table]` or `[[table]]` at the beginning of a line.
+/// Returns `[table]` or `[[table]]` at the beginning of a line.
 fn header(content: &str) -> Option<&str> {
     let closing = if content.starts_with("[[") { "]]" } else { "]" };
     let end = content.starts_with('[').then(|| content.find(closing))?? + closing.len();
     is_key(content[..end].trim_matches(['[', ']'])).then_some(&content[..end])
 }
 
-/// Finds a key with its `=` at the beginning of a line.
+/// Returns the key at the beginning of a line, with its `=`.
 fn key(content: &str) -> Option<&str> {
     let equals = content.find('=')?;
     is_key(&content[..equals]).then_some(&content[..=equals])
 }
 
-/// Whether a text is bare or quoted words with dots between them.
+/// Returns true if a text consists of bare or quoted words with dots between them.
 fn is_key(text: &str) -> bool {
     text.split('.').map(str::trim).all(|word| {
         let quoted = ['"', '\''].into_iter().find_map(|quote| word.strip_prefix(quote)?.strip_suffix(quote));
@@ -60,7 +60,7 @@ fn is_key(text: &str) -> bool {
     })
 }
 
-/// Whether the end of the text lies within a string, an array or an inline table that began before.
+/// Returns true if the text ends inside a string, an array or an inline table.
 fn within_value(before: &[u8]) -> bool {
     let (mut around, mut depth, mut at) = (Around::Nothing, 0_usize, 0);
     let mut line_start = true;
@@ -79,7 +79,7 @@ fn within_value(before: &[u8]) -> bool {
             }
             (Around::Nothing, b'"' | b'\'') => at = end_of_string(before, at),
             (Around::Nothing, b'#') => at += before[at..].iter().take_while(|b| **b != b'\n').count() - 1,
-            // A header's brackets close on their own line.
+            // The brackets of a header close on the same line, so the line is skipped.
             (Around::Nothing, b'[') if line_start && depth == 0 => {
                 at += before[at..].iter().take_while(|b| **b != b'\n').count() - 1;
             }
@@ -93,7 +93,8 @@ fn within_value(before: &[u8]) -> bool {
     depth > 0 || around != Around::Nothing
 }
 
-/// Finds the quote that closes a string of one line; without one, the line's last byte, or the end of the text.
+/// Returns the offset of the quote that closes a string of one line. If the quote is missing, returns the last offset
+/// of the line, or the end of the text.
 fn end_of_string(text: &[u8], opening: usize) -> usize {
     let quote = text[opening];
     let mut at = opening + 1;
@@ -113,7 +114,7 @@ fn end_of_string(text: &[u8], opening: usize) -> usize {
 mod tests {
     use super::*;
 
-    /// Masks the line that holds the marker, and takes the marker out.
+    /// Masks the line that contains the marker `@`, after removing the marker.
     fn masked(text: &str) -> String {
         let at = text.find('@').expect("a marked line");
         let text = text.replace('@', "");

@@ -1,11 +1,12 @@
-//! The manifest `app.toml`: names, services, steps; never a value.
+//! The manifest `app.toml`, which holds names, services and steps, but never a value.
 //!
-//! Bytes enter through [`Manifest::parse`], which checks every rule that a file alone can break, and leave as plain
-//! types; inside the tools nobody checks again. An error says file, line and column, the nearest known key, and shows
-//! the line with everything right of its `=` masked, for someone may have pasted a value there.
+//! Bytes enter through [`Manifest::parse`], which checks every rule that can be checked with the file alone. They
+//! leave as plain types, which no other code has to check again. An error has the file, the line, the column and the
+//! nearest known key. It shows the line with everything to the right of its `=` masked, because a user may have
+//! pasted a value there.
 //!
-//! The crate reads no file and runs nothing. A manifest is code from whoever wrote the repository: what it may make the
-//! tools do is listed by [`Manifest::acting_secrets`], and whether it may is the user's decision.
+//! The crate reads no file and runs no program. A manifest acts like code of the people who wrote the repository:
+//! [`Manifest::acting_secrets`] lists what it may make the tools do, and the user decides whether it may.
 //!
 //! ```
 //! use std::path::Path;

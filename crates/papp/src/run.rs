@@ -11,58 +11,58 @@ use crate::names;
 use crate::secret::time;
 use crate::table::{At, Table, broken};
 
-/// How values reach the running app.
+/// The way in which values reach the running app.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Deliver {
-    /// A small entrypoint reads them from memory and becomes the app; the default.
+    /// A small entrypoint reads the values from memory and then becomes the app. This is the default.
     #[default]
     Shim,
-    /// The engine sets them: `docker inspect` shows them.
+    /// The engine sets the values as variables, so `docker inspect` shows them.
     Environment,
-    /// Files in memory, with `NAME_FILE` variables that hold their paths.
+    /// The values are in files in memory, and `NAME_FILE` variables hold the paths.
     Files,
 }
 
-/// How prun knows that an instance is healthy.
+/// The check by which prun decides that an instance is healthy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Check {
-    /// A GET of this path answers with a status below 400.
+    /// A GET request for this path must return a status below 400.
     Http {
         /// The path, with its leading slash.
         path: String,
-        /// The container's port; the first published one if absent.
+        /// The container's port. If it is `None`, it is the first published port.
         port: Option<u16>,
     },
-    /// A command in the instance ends with 0.
+    /// A command in the instance must exit with code 0.
     Command(Vec<String>),
 }
 
-/// `health`.
+/// The health check, which is `health` in the manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
     /// The check itself.
     pub check: Check,
-    /// How long an instance may take to become healthy, if said.
+    /// The time that an instance has to become healthy, if the manifest says so.
     pub timeout: Option<Duration>,
-    /// The line that declares it, from 1.
+    /// The line that declares the check, from 1.
     pub line: usize,
 }
 
-/// A published port, in docker's spelling without ranges.
+/// A published port in docker's syntax, without ranges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Port {
-    /// The host's address to listen on; every one if absent.
+    /// The address of the host that the port listens on. If it is `None`, it listens on all addresses.
     pub address: Option<IpAddr>,
-    /// The host's port; the engine chooses one if absent.
+    /// The port of the host. If it is `None`, the engine chooses one.
     pub host: Option<u16>,
     /// The container's port.
     pub container: u16,
-    /// UDP instead of TCP.
+    /// True for UDP, false for TCP.
     pub udp: bool,
 }
 
 impl Port {
-    /// Parses `[ADDRESS:][HOST:]CONTAINER[/tcp|udp]`; an IPv6 address stands in brackets.
+    /// Parses `[ADDRESS:][HOST:]CONTAINER[/tcp|udp]`. An IPv6 address must be in square brackets.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (ports, udp) = match text.rsplit_once('/') {
@@ -119,18 +119,18 @@ impl fmt::Display for Port {
 pub enum VolumeSource {
     /// A volume of the project.
     Named(String),
-    /// A folder or file of the host; relative to the manifest unless absolute.
+    /// A folder or file of the host. A path that is not absolute is relative to the manifest.
     Host(String),
 }
 
-/// A mounted volume: `NAME:/path`, `./folder:/path` or `/folder:/path`, with `:ro` behind to forbid writing.
+/// A mounted volume: `NAME:/path`, `./folder:/path` or `/folder:/path`. The suffix `:ro` forbids writing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Volume {
-    /// The source that is mounted.
+    /// The source of the volume.
     pub source: VolumeSource,
-    /// Where the container sees it.
+    /// The path of the volume in the container.
     pub target: String,
-    /// Whether the container may not write.
+    /// True if the container may not write to the volume.
     pub read_only: bool,
 }
 
@@ -155,27 +155,27 @@ impl Volume {
     }
 }
 
-/// A volume of a manifest, with its place.
+/// A volume of a manifest, with its line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
-    /// The volume and its place.
+    /// The volume.
     pub volume: Volume,
-    /// The line that names it, from 1.
+    /// The line that names the volume, from 1.
     pub line: usize,
 }
 
-/// `[run]`.
+/// The table `[run]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// How many instances, 1 to 100.
+    /// The number of instances, from 1 to 100.
     pub replicas: u32,
     /// The published ports.
     pub ports: Vec<Port>,
     /// The mounted volumes.
     pub volumes: Vec<Mount>,
-    /// How values reach the app.
+    /// The way in which values reach the app.
     pub deliver: Deliver,
-    /// How its health is asked.
+    /// The health check of the app.
     pub health: Option<Health>,
 }
 
@@ -245,11 +245,11 @@ fn health(run: &Table<'_>, lines: &Lines) -> Result<Option<Health>, Located> {
 pub struct Init {
     /// The command's name, for people.
     pub name: String,
-    /// The program and its arguments; no shell reads them.
+    /// The program and its arguments, which are run without a shell.
     pub command: Vec<String>,
-    /// How long it may run, if said.
+    /// The time that the command may run, if the manifest says so.
     pub timeout: Option<Duration>,
-    /// The line of its command, from 1.
+    /// The line of the command, from 1.
     pub line: usize,
 }
 

@@ -1,4 +1,4 @@
-//! `[secrets]`: which user secrets there are, and who gets them.
+//! `[secrets]`: the declared user secrets, with the scope of each.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -12,82 +12,83 @@ use crate::table::{Table, as_table, broken};
 use crate::template::Template;
 use crate::{duration, names};
 
-/// Which half of the work gets a secret.
+/// The half of the work that gets a secret.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scope {
-    /// The build alone.
+    /// Only the build gets the secret.
     Build,
-    /// The running app alone.
+    /// Only the running app gets the secret.
     Run,
-    /// Both; the default.
+    /// Both get the secret. This is the default.
     #[default]
     Both,
 }
 
-/// In what shape a program gets a secret.
+/// The form in which a program gets a secret.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Delivery {
-    /// A variable holds the value; the default.
+    /// A variable holds the value. This is the default.
     #[default]
     Variable,
     /// A variable holds the path of a file in memory.
     File,
 }
 
-/// `from`: where a value is to be read.
+/// The source of a value, which is `from` in the manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// A variable of the process environment.
+    /// A variable of the process environment, by name.
     Variable(String),
-    /// A file, relative to the manifest.
+    /// A file, whose path is relative to the manifest.
     File(PathBuf),
     /// The output of a command.
     Command {
-        /// The program and its arguments; no shell reads them.
+        /// The program and its arguments, which are run without a shell.
         words: Vec<String>,
-        /// How long it may run, if said.
+        /// The time that the command may run, if the manifest says so.
         timeout: Option<Duration>,
-        /// Keep the line end that most programs print last (C13).
+        /// True to keep the last line end, which most programs print after their output (C13).
         raw: bool,
     },
 }
 
-/// `parts`: which values count that the secret contains.
+/// The parts of a secret's value that count, which is `parts` in the manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Parts {
-    /// All that are found; the default.
+    /// All parts that are found count. This is the default.
     #[default]
     All,
-    /// No part: the secret is one thing.
+    /// No parts count: the value is only treated as a whole.
     None,
     /// The parts of these names.
     Named(Vec<String>),
 }
 
-/// One declared user secret.
+/// A declared user secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Secret {
     /// The name.
     pub name: String,
-    /// The line that declares it, from 1.
+    /// The line that declares the secret, from 1.
     pub line: usize,
-    /// The build, the run or both, which get the secret.
+    /// The scope: the build, the running app, or both.
     pub scope: Scope,
-    /// Patterns of the commands whose steps get it; empty means every step.
+    /// Patterns of commands. A step whose command matches one of them gets the secret; with an empty list, every step
+    /// gets it.
     pub steps: Vec<String>,
-    /// Where its value is read, if the manifest says so.
+    /// The source of the value, if the manifest names one.
     pub from: Option<Origin>,
-    /// Which of its parts are searched for and masked beside the whole.
+    /// The parts that are searched for and masked beside the whole value.
     pub parts: Parts,
-    /// Whether a new value runs its steps again, if the manifest says so.
+    /// Whether a new value makes the secret's steps run again, if the manifest says so.
     pub rebuild: Option<bool>,
-    /// Whether it may have no value.
+    /// True if the secret may have no value.
     pub optional: bool,
-    /// In what shape programs get it.
+    /// The form in which programs get the secret.
     pub delivery: Delivery,
-    /// A value made of other names.
+    /// A template that composes the value of other names.
     pub value: Option<Template>,
-    /// Whether the secret may take the place of an injected variable.
+    /// True if the secret may replace an injected variable of the same name.
     pub replaces_injected: bool,
 }
 
@@ -151,13 +152,13 @@ impl Secret {
         Ok(())
     }
 
-    /// Whether a build offers it to its steps.
+    /// Returns true if a build offers the secret to its steps.
     #[must_use]
     pub fn in_build(&self) -> bool {
         matches!(self.scope, Scope::Build | Scope::Both)
     }
 
-    /// Whether a running app gets it.
+    /// Returns true if the running app gets the secret.
     #[must_use]
     pub fn in_run(&self) -> bool {
         matches!(self.scope, Scope::Run | Scope::Both)
@@ -233,7 +234,7 @@ fn template(table: &Table<'_>) -> Result<Option<Template>, Located> {
         broken(&path, "close each `${` around a variable's name; `$${` is a literal", written.span.clone())
     })?;
     if template.names().next().is_none() {
-        // The manifest holds names only: a literal here is a value in a file that everybody reads.
+        // A manifest holds names only. A literal without any name would be a value in a file that everybody can read.
         return Err(broken(
             &path,
             "be made of other names, as in \"${NAME}\"; public values belong in [env]",

@@ -1,4 +1,4 @@
-//! `[services]`: the databases and caches an app uses.
+//! `[services]`: the databases and caches that an app uses.
 
 use std::fmt;
 use std::ops::Range;
@@ -27,7 +27,7 @@ pub enum Kind {
     MongoDb,
 }
 
-/// The injected names that services of some kinds share.
+/// A family of kinds whose services share the same injected names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Family {
     /// `DB_*`.
@@ -38,20 +38,20 @@ pub enum Family {
     Mongo,
 }
 
-/// How kinds are written.
+/// The names of the kinds in a manifest.
 pub(crate) const KINDS: &[&str] = &["postgres", "mysql", "mariadb", "redis", "valkey", "mongodb"];
 
 impl Kind {
     /// Every kind, in the order of the documentation.
     pub const ALL: [Self; 6] = [Self::Postgres, Self::MySql, Self::MariaDb, Self::Redis, Self::Valkey, Self::MongoDb];
 
-    /// Finds the kind of that name, as written in a manifest and after `--service`.
+    /// Finds a kind by its name in a manifest and after `--service`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 
-    /// The name in a manifest.
+    /// Returns the kind's name in a manifest.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -64,7 +64,7 @@ impl Kind {
         }
     }
 
-    /// Which names it injects.
+    /// Returns the family of names that the kind injects.
     #[must_use]
     pub fn family(self) -> Family {
         match self {
@@ -81,27 +81,28 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Further names that a service fills, as written.
+/// The sets of additional variable names, as a manifest spells them.
 pub(crate) const VARIABLE_SETS: &[&str] = &["PG*", "POSTGRES_*", "MYSQL_*", "NAME_*", "*_FILE"];
 
-/// One declared service.
+/// A declared service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
-    /// The service's name: the host name that the app uses.
+    /// The service's name, which is also the host name that the app uses.
     pub name: String,
-    /// The line that declares it, from 1.
+    /// The line that declares the service, from 1.
     pub line: usize,
     /// The service's kind.
     pub kind: Kind,
-    /// The version wanted: the tag of the kind's official image.
+    /// The version of the service, which is a tag of the kind's official image.
     pub version: Option<String>,
-    /// Another image than the official one.
+    /// An image that replaces the official one.
     pub image: Option<String>,
-    /// Whether the service owns the standard names of its family.
+    /// True if the service owns the standard names of its family.
     pub primary: bool,
-    /// The database's name; the tools choose one when it is absent.
+    /// The name of the database. If it is `None`, the tools choose a name.
     pub database: Option<String>,
-    /// Further names that it fills, as `app.toml` spells them: `PG*`, `POSTGRES_*`, `MYSQL_*`, `NAME_*`, `*_FILE`.
+    /// The sets of additional variable names, as `app.toml` spells them: `PG*`, `POSTGRES_*`, `MYSQL_*`, `NAME_*`,
+    /// `*_FILE`.
     pub variables: Vec<String>,
 }
 
@@ -155,7 +156,7 @@ impl Service {
     }
 }
 
-/// Whether a text is an image tag, by the rule of the distribution specification.
+/// Returns true if a text is an image tag, by the rule of the distribution specification.
 #[must_use]
 pub fn is_tag(text: &str) -> bool {
     (1..=128).contains(&text.len())

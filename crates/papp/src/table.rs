@@ -1,4 +1,4 @@
-//! Typed reading of TOML tables whose keys are all known.
+//! Typed access to TOML tables whose keys are all known.
 
 use std::ops::Range;
 
@@ -7,13 +7,13 @@ use toml::de::{DeTable, DeValue};
 
 use crate::error::{Located, ManifestFault, nearest};
 
-/// A value and the bytes it was written with.
+/// A value with the range of bytes at which it was written.
 pub(crate) struct At<T> {
     pub(crate) value: T,
     pub(crate) span: Range<usize>,
 }
 
-/// A table, and how to call it in messages.
+/// A table with its name in messages.
 pub(crate) struct Table<'t> {
     place: String,
     table: &'t DeTable<'t>,
@@ -21,7 +21,7 @@ pub(crate) struct Table<'t> {
 }
 
 impl<'t> Table<'t> {
-    /// Opens a table; every key in it must be known.
+    /// Opens a table. An unknown key in it is an error.
     pub(crate) fn open(
         place: &str,
         table: &'t DeTable<'t>,
@@ -48,7 +48,7 @@ impl<'t> Table<'t> {
         Self { place: place.to_owned(), table, span }
     }
 
-    /// Returns the key with its table, as messages name it.
+    /// Returns the key with its table, as messages show it.
     pub(crate) fn path(&self, key: &str) -> String {
         if self.place.is_empty() { key.to_owned() } else { format!("{}.{key}", self.place) }
     }
@@ -61,7 +61,7 @@ impl<'t> Table<'t> {
         self.span.clone()
     }
 
-    /// All keys and values in the order of the text.
+    /// Returns all keys and values, in the order of the text.
     pub(crate) fn entries(&self) -> Vec<(At<&'t str>, &'t Spanned<DeValue<'t>>)> {
         let mut entries: Vec<_> = self
             .table
@@ -89,7 +89,7 @@ impl<'t> Table<'t> {
             .transpose()
     }
 
-    /// Reads a whole number within the range; the error states the rule.
+    /// Reads a whole number within the range. The error for another number states the rule.
     pub(crate) fn number(
         &self,
         key: &str,
@@ -109,7 +109,7 @@ impl<'t> Table<'t> {
             .transpose()
     }
 
-    /// Reads a list of strings; an absent list is `None`, not empty.
+    /// Reads a list of strings. A missing list is `None`, not an empty list.
     pub(crate) fn strings(&self, key: &str) -> Result<Option<Vec<At<String>>>, Located> {
         self.get(key)
             .map(|value| match value.get_ref() {
@@ -119,7 +119,7 @@ impl<'t> Table<'t> {
             .transpose()
     }
 
-    /// Reads a command as a list of words, the first of which is a program.
+    /// Reads a command, which is a list of words that begins with a program.
     pub(crate) fn command(&self, key: &str) -> Result<Option<Vec<String>>, Located> {
         let Some(words) = self.strings(key)? else {
             return Ok(None);
@@ -132,7 +132,7 @@ impl<'t> Table<'t> {
         Ok(Some(words))
     }
 
-    /// Reads one of the choices.
+    /// Reads a string that must be one of the choices.
     pub(crate) fn choice<T: Copy>(
         &self,
         key: &str,
@@ -160,7 +160,7 @@ impl<'t> Table<'t> {
         self.get(key).map(|value| as_table(&self.path(key), value)).transpose()
     }
 
-    /// Reads a string that the rule accepts.
+    /// Reads a string that must satisfy the rule.
     pub(crate) fn checked(
         &self,
         key: &str,

@@ -1,8 +1,8 @@
-//! `value = "…"`: text made of other names.
+//! `value = "…"`: a text that is composed of other names.
 
 use std::fmt;
 
-/// A text with `${NAME}` in it; `$${` stands for `${`, and any other `$` for itself.
+/// A text that may contain `${NAME}`. `$${` is a literal `${`, and any other `$` is a literal, too.
 ///
 /// ```
 /// use papp::{Part, Template};
@@ -16,17 +16,17 @@ pub struct Template {
     parts: Vec<Part>,
 }
 
-/// One piece of a template.
+/// A piece of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Text that stands for itself.
+    /// Literal text.
     Literal(String),
     /// The value of another name.
     Name(String),
 }
 
 impl Template {
-    /// Parses a template; `None` when a `${` is not closed or encloses no variable's name.
+    /// Parses a template. Returns `None` if a `${` is not closed, or does not enclose a valid name of a variable.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (mut parts, mut literal, mut rest) = (Vec::new(), String::new(), text);
@@ -58,13 +58,13 @@ impl Template {
         Some(Self { parts })
     }
 
-    /// The pieces in order.
+    /// Returns the pieces in order.
     #[must_use]
     pub fn parts(&self) -> &[Part] {
         &self.parts
     }
 
-    /// The names it needs, in order, repeated if used twice.
+    /// Returns the names that the template needs, in order. A name that is used twice is repeated.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
             Part::Name(name) => Some(name.as_str()),

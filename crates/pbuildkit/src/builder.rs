@@ -1,4 +1,5 @@
-//! Runs a build: a session, a solve, its news and, if the caller asks for it, a change of the graph before it runs.
+//! Runs builds: opens a session, sends the solve, and passes the build's updates on. A caller may change the build
+//! graph before it runs.
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
@@ -29,12 +30,12 @@ use crate::transform::{NoTransform, Prepared, Refusal, Transform};
 use crate::transport::Transport;
 use crate::trouble::{Cause, Trouble};
 
-/// After a build's end the last news may still be on their way; this long after the newest we stop waiting.
+/// After a build has ended, its last updates may still be on their way. This is the time to wait for the next one.
 const NEWS_PATIENCE: Duration = Duration::from_secs(5);
-/// How long a build that we failed may take to report that.
+/// The time that the engine has to end a build that we failed or gave up.
 const FAIL_PATIENCE: Duration = Duration::from_secs(5);
 
-/// One BuildKit. Clones share the connection.
+/// A connection to one BuildKit, which clones share.
 #[derive(Clone)]
 pub struct Builder {
     transport: Transport,
@@ -45,26 +46,26 @@ pub struct Builder {
 /// A finished build.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuildResult {
-    /// The build's own name in the engine.
+    /// The id of the build in the engine, which names its updates and its record.
     pub reference: String,
-    /// The exporter's answers: `containerimage.digest`, `containerimage.config.digest`, …
+    /// The answers of the exporter: `containerimage.digest`, `containerimage.config.digest`, …
     pub exporter_response: BTreeMap<String, String>,
-    /// Every secret that the engine asked for.
+    /// Every secret that the engine requested.
     pub asked_secrets: Vec<AskedSecret>,
-    /// The counts of what was sent of the locals.
+    /// The amount of data that was sent from the locals.
     pub sent: TransferCount,
 }
 
 impl BuildResult {
-    /// The image's identity in the engine: for docker's own store the digest of the configuration, for containerd's
-    /// that of the manifest or index.
+    /// Returns the identity of the image in the engine. In docker's own store this is the digest of the
+    /// configuration; in containerd's store it is the digest of the manifest or index.
     #[must_use]
     pub fn image_digest(&self) -> Option<&str> {
         self.exporter_response.get("containerimage.digest").map(String::as_str)
     }
 }
 
-/// A task that ends when this is dropped, so that a build that is given up leaves nothing behind.
+/// A task that is aborted when this value is dropped, so that no task outlives a build that was given up.
 struct Owned<T>(JoinHandle<T>);
 
 impl<T> Drop for Owned<T> {
@@ -78,7 +79,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// An engine refuses (it has no BuildKit), the connection fails, or what answers is not BuildKit.
+    /// Returns an error if the engine is Podman, which has no BuildKit, if the connection fails, or if the other side
+    /// does not speak BuildKit's protocol.
     pub async fn connect(transport: impl Into<Transport>) -> Result<Self, BuildkitError> {
         let transport = transport.into();
         if let Transport::Engine(engine) = &transport
@@ -100,19 +102,19 @@ impl Builder {
             channel::open(connection, Some(Probe::default())).await.map_err(|status| explained(status.into()))?;
         let control = Control::new(channel.clone());
         if plain {
-            // An engine has said who it is. Of a builder, a wrong certificate, or another service, shows with the first
-            // answer.
+            // An engine has already identified itself. With a plain builder, only the first request shows a refused
+            // certificate, or a service that is not BuildKit.
             control.clone().workers().await.map_err(&explained)?;
         }
         Ok(Self { transport, channel, control })
     }
 
-    /// Asks what the engine's BuildKit can do. It answers only while a build runs, so an empty one is started; it
-    /// leaves no record.
+    /// Asks for the abilities of the engine's BuildKit. BuildKit answers this only during a build, so an empty build
+    /// is started for it; the empty build leaves no record.
     ///
     /// # Errors
     ///
-    /// The connection fails, or BuildKit refuses.
+    /// Returns an error if the connection fails or BuildKit refuses the request.
     pub async fn capabilities(&self) -> Result<Capabilities, BuildkitError> {
         let build = BuildId::random();
         let services = Services::nothing(Arc::default());
@@ -136,30 +138,31 @@ impl Builder {
         Ok(capabilities?)
     }
 
-    /// The engine's workers, the default one first.
+    /// Returns the workers of the engine's BuildKit. The first one is the default.
     ///
     /// # Errors
     ///
-    /// The connection fails, or BuildKit refuses.
+    /// Returns an error if the connection fails or BuildKit refuses the request.
     pub async fn workers(&self) -> Result<Vec<Worker>, BuildkitError> {
         self.control.clone().workers().await
     }
 
-    /// Lists the records of the build cache that fit any of the filters (`id==…`); without filters all records.
+    /// Lists the records of the build cache that match any of the filters (`id==…`). Without filters, it lists all
+    /// records.
     ///
     /// # Errors
     ///
-    /// The connection fails, or BuildKit refuses.
+    /// Returns an error if the connection fails or BuildKit refuses the request.
     pub async fn cache_records(&self, filters: &[String]) -> Result<Vec<CacheRecord>, BuildkitError> {
         self.control.clone().cache_records(filters).await
     }
 
-    /// Removes the records that any of the filters means, unless they are in use, and returns them. Records that build
-    /// on them must go first. Without filters nothing is removed.
+    /// Removes the records that match any of the filters, and returns the removed records. Records that are in use,
+    /// or that other records build on, stay. Without filters, nothing is removed.
     ///
     /// # Errors
     ///
-    /// The connection fails, or BuildKit refuses.
+    /// Returns an error if the connection fails or BuildKit refuses the request.
     pub async fn prune(&self, filters: &[String]) -> Result<Vec<CacheRecord>, BuildkitError> {
         if filters.is_empty() {
             return Ok(Vec::new());
@@ -167,20 +170,21 @@ impl Builder {
         self.control.clone().prune(filters).await
     }
 
-    /// Makes the engine forget its record of a build, and with it the raw log.
+    /// Makes the engine delete its record of a build, including the raw log.
     ///
     /// # Errors
     ///
-    /// The connection fails, or BuildKit refuses. An engine without history has nothing to forget.
+    /// Returns an error if the connection fails or BuildKit refuses the request. An engine that keeps no records is
+    /// not an error.
     pub async fn forget(&self, reference: &str) -> Result<(), BuildkitError> {
         self.control.clone().forget(reference).await
     }
 
-    /// Builds as docker itself would: the frontend runs in the engine, and its result is exported as it is.
+    /// Builds as docker itself would: the frontend runs in the engine, and its result is exported unchanged.
     ///
     /// # Errors
     ///
-    /// [`BuildError`]; see [`Builder::build`].
+    /// Returns the same errors as [`Builder::build`].
     pub async fn build_plain(
         &self,
         request: BuildRequest,
@@ -189,16 +193,17 @@ impl Builder {
         self.build(request, None::<&mut NoTransform>, updates).await
     }
 
-    /// Builds. With a transformation, what the frontend made is changed before anything of it runs, and only secrets
-    /// that the changed build mounts are served.
+    /// Builds. A transformation changes the frontend's graph before any of it runs. With a transformation, only
+    /// secrets that the changed graph mounts are served.
     ///
-    /// News go to `updates` until the end; they must be received, or the build waits. Dropping the future cancels the
-    /// build in the engine.
+    /// Updates are sent to `updates` until the build ends; the receiver must take them, or the build waits. Dropping
+    /// the future cancels the build in the engine.
     ///
     /// # Errors
     ///
-    /// [`BuildError`] says who must act: the Dockerfile's author, the owner of a file, the caller, or whoever runs the
-    /// engine. After [`BuildError::Buildkit`] the state of the build is unknown.
+    /// Returns a [`BuildError`] whose variant names the person who must act: the author of the Dockerfile, the owner
+    /// of a file, the caller, or the operator of the engine. After [`BuildError::Buildkit`], the state of the build
+    /// is unknown.
     pub async fn build<T: Transform>(
         &self,
         request: BuildRequest,
@@ -213,7 +218,7 @@ impl Builder {
         }
         let mut request = request;
         if matches!(self.transport, Transport::Plain(_)) {
-            // There is no engine whose images could be meant.
+            // The mode `local` takes images from an engine's store, and this builder has no engine.
             request.attributes.retain(|name, mode| name != "image-resolve-mode" || mode != "local");
         }
         let id = BuildId::random();
@@ -254,7 +259,7 @@ impl Builder {
                 Arc::clone(&trouble),
                 Arc::clone(&sent),
             ),
-            // The steps of all targets ask the build's own session.
+            // The steps of all targets use the services of the build's own session.
             ..Services::nothing(Arc::clone(&trouble))
         };
         let _sessions = target::open(&self.transport, &self.control, &mut targets, of_target).await?;
@@ -276,7 +281,7 @@ impl Builder {
             }
         };
         let outcome = tokio::select! {
-            // An error on our side is the cause of the error that the engine will report.
+            // An error on our side causes the error that the engine will report, so it is checked first.
             biased;
             cause = trouble.wait() => Err(cause.into()),
             outcome = work => outcome,
@@ -291,7 +296,7 @@ impl Builder {
             (Err(_), Some(cause)) => return Err(cause.into()),
             (outcome, _) => outcome?,
         };
-        // An engine that says that all is well and has sent a half has sent nothing.
+        // An engine may report success after it has sent only a part of a result. Such a result is an error.
         let unsent = request.exporters.iter().filter_map(|exporter| exporter.receiver.as_ref());
         if unsent.into_iter().any(|receiver| !receiver.is_complete()) {
             let problem = "it says that the build is done, and did not send the result";
@@ -318,13 +323,13 @@ fn failed<E: std::error::Error + 'static>(status: &tonic::Status) -> BuildError<
     }
 }
 
-/// Makes the request for the control service. With a transformation it names no frontend: that one is called over the
-/// bridge.
+/// Makes the request for the control service. With a transformation, the request names no frontend, because the
+/// bridge calls the frontend.
 fn solve_request(request: &BuildRequest, reference: &str, session: &str, over_bridge: bool) -> control::SolveRequest {
     let mut attributes: HashMap<String, String> =
         request.attributes.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     if over_bridge {
-        // Attestations are made, and dates are set, when the result is exported.
+        // These attributes are used when the result is exported: attestations are made then, and dates are set.
         attributes.retain(|name, _| name.starts_with("attest:") || name == "build-arg:SOURCE_DATE_EPOCH");
     } else if !request.cache_imports.is_empty() {
         attributes.insert("cache-imports".to_owned(), cache_imports_attribute(&request.cache_imports));
@@ -340,7 +345,7 @@ fn solve_request(request: &BuildRequest, reference: &str, session: &str, over_br
         r#type: exporter.kind.clone(),
         attrs: exporter.attributes.clone().into_iter().collect(),
     };
-    // A single one goes into the older of two fields, which every engine knows.
+    // A single exporter goes into the older of the two fields, which every engine knows.
     let (single, several) = match request.exporters.as_slice() {
         [one] => (exporter_of(one), Vec::new()),
         several => (control::Exporter::default(), several.iter().map(exporter_of).collect()),
@@ -365,13 +370,14 @@ fn solve_request(request: &BuildRequest, reference: &str, session: &str, over_br
     }
 }
 
-/// Writes the list of caches as the frontend takes it, which resolves images with it (BuildKit `client/solve.go`).
+/// Writes the list of cache imports as the frontend reads it; the frontend resolves images with these caches, too
+/// (BuildKit `client/solve.go`).
 fn cache_imports_attribute(entries: &[CacheEntry]) -> String {
     let entry = |entry: &CacheEntry| serde_json::json!({ "Type": entry.kind, "Attrs": entry.attributes });
     serde_json::Value::Array(entries.iter().map(entry).collect()).to_string()
 }
 
-/// Runs the frontend, changes what it made, and returns that to the waiting solve.
+/// Runs the frontend, changes its graph, and returns the changed result to the waiting solve.
 async fn drive<T: Transform>(
     bridge: &mut Bridge,
     request: &BuildRequest,
@@ -382,10 +388,10 @@ async fn drive<T: Transform>(
     let status = match &result {
         Ok(()) => return Ok(()),
         Err(DriveError::Status(status)) => status.clone(),
-        // The engine need not know what we think of the build.
+        // The engine only learns that the client gave up, and not the reason, which may describe the build.
         Err(DriveError::Transform(_)) => tonic::Status::cancelled("the client gave the build up"),
     };
-    // If this fails too, the solve has ended already and says why.
+    // An error of `fail` means that the solve has ended already, and the solve reports the reason.
     let _ = bridge.fail(&status).await;
     result
 }
@@ -407,17 +413,17 @@ async fn prepare<T: Transform>(
         let (solved, ()) = tokio::join!(solving, transform.begin(&beside, &capabilities));
         solved?
     } else {
-        // The targets are changed before the frontend builds on them.
+        // The targets are changed before the frontend uses them as inputs.
         transform.begin(&beside, &capabilities).await;
         let inputs = target::inputs(bridge, &request.frontend, &request.targets, transform, &capabilities).await?;
         attributes.extend(inputs.attributes);
         bridge.solve_frontend(&request.frontend, &attributes, inputs.definitions).await?
     };
     transform.inspect(&solved.metadata).map_err(DriveError::Transform)?;
-    // All platforms are changed before any is registered: an error in one means that none begins.
+    // All platforms are changed before any is solved, so that nothing runs if one of them fails.
     let mut changed = Vec::new();
     for (platform, reference) in solved.references_mut() {
-        // `FROM scratch` and nothing more has no operations.
+        // A Dockerfile with nothing but `FROM scratch` has no operations.
         let Some(definition) = reference.definition.take().filter(|definition| !definition.def.is_empty()) else {
             continue;
         };
@@ -441,7 +447,7 @@ async fn prepare<T: Transform>(
     Ok(())
 }
 
-/// Waits for the solve while the bridge is driven beside it.
+/// Runs the solve and the drive of the bridge at the same time.
 async fn supervise<S, D, E>(solve: S, drive: D) -> Result<BTreeMap<String, String>, BuildError<E>>
 where
     S: Future<Output = Result<BTreeMap<String, String>, tonic::Status>>,
@@ -451,8 +457,8 @@ where
     let mut solve = pin!(solve);
     let mut drive = pin!(drive);
     let driven = tokio::select! {
-        // The solve waits for the drive: if it ends first, it failed, perhaps because the drive just told it to. Then
-        // the drive is about to end too, and knows why.
+        // A solve that succeeds ends after the drive. If the solve ends first, it failed, perhaps because the drive
+        // has just made it fail. In that case the drive is about to end too, and its error has the reason.
         outcome = &mut solve => {
             let driven = tokio::time::timeout(FAIL_PATIENCE, &mut drive).await;
             return match (outcome, driven) {
@@ -465,7 +471,7 @@ where
     let Err(error) = driven else {
         return solve.await.map_err(|status| failed(&status));
     };
-    // The solve was told; when it has ended, nothing of the build is left in the engine.
+    // The drive has made the solve fail. After the solve has ended, nothing of the build is left in the engine.
     let _ = tokio::time::timeout(FAIL_PATIENCE, solve).await;
     Err(match error {
         DriveError::Status(status) => failed(&status),
@@ -479,7 +485,7 @@ async fn wait_for_news(follower: &mut Owned<Result<(), tonic::Status>>, news: &m
             _ = &mut follower.0 => return,
             changed = tokio::time::timeout(NEWS_PATIENCE, news.changed()) => match changed {
                 Ok(Ok(())) => {}
-                // The sender is gone: the follower is about to end.
+                // The sender was dropped, so the follower is about to end.
                 Ok(Err(_)) => {
                     let _ = (&mut follower.0).await;
                     return;
@@ -496,9 +502,9 @@ impl std::fmt::Debug for Builder {
     }
 }
 
-/// BuildKit's own explanation of a failed build, from wherever it came.
+/// BuildKit's explanation of a failed build.
 impl<E: std::error::Error + 'static> BuildError<E> {
-    /// The explanation, if BuildKit gave one.
+    /// Returns BuildKit's explanation of the failure, if there is one.
     #[must_use]
     pub fn failure(&self) -> Option<&BuildFailure> {
         match self {
@@ -520,7 +526,7 @@ mod tests {
     #[error("refused by the caller")]
     struct Refused;
 
-    /// The engine's answer to our own refusal may arrive before the drive has ended.
+    /// The engine may answer to our refusal before the drive has ended.
     #[tokio::test]
     async fn our_own_refusal_is_the_cause_whichever_side_ends_first() {
         for drive_first in [true, false] {

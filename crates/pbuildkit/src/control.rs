@@ -1,4 +1,4 @@
-//! BuildKit's control service: solving, status, and what the engine keeps.
+//! BuildKit's control service: solving, status, workers, and the records of cache and history.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub struct Worker {
     pub id: String,
     /// The worker's labels.
     pub labels: BTreeMap<String, String>,
-    /// The platforms that it can build for, the native one first: `linux/amd64`.
+    /// The platforms that the worker can build for, such as `linux/amd64`. The first one is its native platform.
     pub platforms: Vec<String>,
 }
 
@@ -33,17 +33,18 @@ pub struct Worker {
 pub struct CacheRecord {
     /// The record's identity.
     pub id: String,
-    /// The operation that made the record, in BuildKit's words: command text, so redact before showing.
+    /// BuildKit's description of the operation that made the record. It may quote a command, so redact it before
+    /// people see it.
     pub description: String,
-    /// `regular`, `source.local`, `exec.cachemount`, …
+    /// The kind of the record: `regular`, `source.local`, `exec.cachemount`, …
     pub kind: String,
     /// The record's size in bytes.
     pub size: i64,
-    /// A build uses it now.
+    /// True if a build uses the record now.
     pub in_use: bool,
-    /// An image of the engine uses it too.
+    /// True if an image of the engine uses the record, too.
     pub shared: bool,
-    /// The records it builds on.
+    /// The identities of the records that this record builds on.
     pub parents: Vec<String>,
 }
 
@@ -53,7 +54,7 @@ impl Control {
         Self(client.max_decoding_message_size(MESSAGE_LIMIT).max_encoding_message_size(MESSAGE_LIMIT))
     }
 
-    /// Runs a build to its end. Dropping the future cancels the build.
+    /// Runs a build until it ends. Dropping the future cancels the build.
     pub(crate) async fn solve(
         &mut self,
         request: control::SolveRequest,
@@ -70,7 +71,7 @@ impl Control {
         Ok(self.0.session(request).await?.into_inner())
     }
 
-    /// Passes a build's news on until it ends, or until nobody listens any more.
+    /// Passes the updates of a build on until the build ends. Each update also touches `alive`.
     pub(crate) async fn follow(
         mut self,
         reference: String,
@@ -80,7 +81,7 @@ impl Control {
         let mut stream = self.0.status(control::StatusRequest { r#ref: reference }).await?.into_inner();
         while let Some(response) = stream.message().await? {
             alive.send_replace(());
-            // A listener that left does not end the build, and the engine must not wait for it either.
+            // The stream is read even if nobody receives the updates, so that the engine need not wait.
             let _ = updates.send(StatusUpdate::from(response)).await;
         }
         Ok(())
@@ -120,9 +121,9 @@ impl Control {
         };
         match self.0.update_build_history(request).await {
             Ok(_) => Ok(()),
-            // No history, or no record of this build: there is nothing to forget.
+            // The engine keeps no history, or has no record of this build.
             Err(status) if matches!(status.code(), tonic::Code::Unimplemented | tonic::Code::NotFound) => Ok(()),
-            // Docker 28 says so in words only: `lease "ref_…": not found`.
+            // Docker 28 reports a missing record only in its message: `lease "ref_…": not found`.
             Err(status) if status.code() == tonic::Code::Unknown && status.message().ends_with(": not found") => Ok(()),
             Err(status) => Err(status.into()),
         }

@@ -1,4 +1,4 @@
-//! The errors of a build, one for each person who must act.
+//! The errors of a build, with one variant for each person who must act.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -8,30 +8,30 @@ use pengine::EngineError;
 
 use crate::failure::BuildFailure;
 
-/// Why talking to BuildKit failed.
+/// The reason why a request to BuildKit failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildkitError {
     /// The engine did not hand over a connection.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The other side has docker's API and no BuildKit.
+    /// The engine is Podman, which has docker's API but no BuildKit.
     #[error("{engine} has no BuildKit")]
     Podman {
-        /// The engine, in words for people.
+        /// A description of the engine for people.
         engine: String,
     },
-    /// The other side, where a builder should be, ends the connection or is not BuildKit.
+    /// The builder's address ended the connection, or does not speak BuildKit's protocol.
     #[error("builder {builder} does not answer as BuildKit: {why}")]
     NoAnswer {
-        /// Which one.
+        /// A description of the builder for people.
         builder: String,
-        /// The last words of the program on the way, else what the transport knows.
+        /// The last words of the program that carries the connection, or else the error of the transport.
         why: String,
     },
-    /// The connection broke: whatever was under way is in an unknown state.
+    /// The connection broke, so the state of the request is unknown.
     #[error("the connection to BuildKit broke")]
     Lost {
-        /// Why, as far as the transport knows.
+        /// The reason, as far as the transport knows it.
         source: tonic::Status,
     },
     /// BuildKit answered with an error.
@@ -40,13 +40,14 @@ pub enum BuildkitError {
         /// BuildKit's explanation.
         source: BuildFailure,
     },
-    /// The BuildKit of this builder does not know what the build asks for, and would build without it.
+    /// The builder's BuildKit does not have a feature that the build requires. It would ignore the feature instead of
+    /// failing.
     #[error("this builder's BuildKit is too old for {what}")]
     TooOld {
-        /// What it does not know.
+        /// The missing feature.
         what: &'static str,
     },
-    /// BuildKit's answer is not one that we understand.
+    /// The answer has a form that this client does not understand.
     #[error("BuildKit's answer is not understood: {problem}")]
     Unexpected {
         /// The problem of the answer.
@@ -54,7 +55,7 @@ pub enum BuildkitError {
     },
 }
 
-/// Finds the innermost cause of an error of the transport: the outer errors say no more than that there is a cause.
+/// Finds the innermost cause of an error of the transport. The outer errors only say that there is a cause.
 pub(crate) fn cause(status: &tonic::Status) -> String {
     let mut cause: &dyn Error = status;
     while let Some(deeper) = cause.source() {
@@ -65,7 +66,7 @@ pub(crate) fn cause(status: &tonic::Status) -> String {
 
 impl From<tonic::Status> for BuildkitError {
     fn from(status: tonic::Status) -> Self {
-        // An error of the transport has a cause; an error of the engine came as a message.
+        // An error of the transport has a source. An error of the engine is a message without one.
         if status.source().is_some() {
             return Self::Lost { source: status };
         }
@@ -73,7 +74,7 @@ impl From<tonic::Status> for BuildkitError {
     }
 }
 
-/// Why a build did not succeed. `E` is the error of the caller's own [`crate::Transform`].
+/// The reason why a build failed. `E` is the error of the caller's own [`crate::Transform`].
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError<E: Error + 'static = Infallible> {
     /// The build ran and failed, or the engine refused it.
@@ -82,20 +83,20 @@ pub enum BuildError<E: Error + 'static = Infallible> {
     /// A file of a local directory could not be sent; the build was cancelled.
     #[error("failed to send {} to the engine", path.display())]
     Source {
-        /// The file, in full.
+        /// The whole path of the file.
         path: PathBuf,
-        /// Why.
+        /// The reason why the file cannot be read.
         source: std::io::Error,
     },
-    /// The data of an exporter could not be put where it belongs; the build was cancelled.
+    /// The data of an exporter could not be written to its destination; the build was cancelled.
     #[error("failed to write {}", path.display())]
     Destination {
-        /// The receiver's path, as people know it.
+        /// The path of the destination, as messages show it.
         path: PathBuf,
-        /// Why.
+        /// The reason why the data cannot be written.
         source: std::io::Error,
     },
-    /// An observer of the sent files stopped the build, before a file's end was sent.
+    /// The observer of the sent files stopped the build before the end of a file was sent.
     #[error("the build was stopped while {} was being sent", path.display())]
     Stopped {
         /// The local directory's name, such as `context`.
@@ -106,7 +107,7 @@ pub enum BuildError<E: Error + 'static = Infallible> {
     /// The caller's transformation failed; nothing ran.
     #[error(transparent)]
     Transform(E),
-    /// The engine or the connection failed; what the engine did is unknown, and nothing was verified.
+    /// The engine or the connection failed. It is unknown what the engine did, and nothing was verified.
     #[error(transparent)]
     Buildkit(#[from] BuildkitError),
 }

@@ -1,7 +1,7 @@
 //! The reason why a build failed, as BuildKit explains it.
 //!
-//! A gRPC error carries a `google.rpc.Status` whose details are JSON in `Any` values (BuildKit `util/grpcerrors`), with
-//! types named `github.com/moby/buildkit/…+json`. The stack traces among them are of no use to anybody here.
+//! A gRPC error carries a `google.rpc.Status`. Its details are JSON in `Any` values (BuildKit `util/grpcerrors`),
+//! with types named `github.com/moby/buildkit/…+json`. The stack traces among them are ignored.
 
 use std::fmt;
 
@@ -14,39 +14,40 @@ use tonic::Code;
 
 use crate::status::LineRange;
 
-/// A failed build, in BuildKit's words: they hold command text and so perhaps secrets; redact before showing.
+/// A failed build, as BuildKit describes it. The text may quote commands and so contain secrets; redact it before
+/// people see it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BuildFailure {
     /// The engine's message, without the prefix `rpc error: …`.
     pub message: String,
-    /// Kind of error.
+    /// The kind of the error.
     pub kind: FailureKind,
     /// The step that failed.
     pub vertex: Option<String>,
-    /// Where in which file.
+    /// The lines of files that the failure is about.
     pub sources: Vec<FailureSource>,
-    /// With which code the step's command ended.
+    /// The exit code of the step's command.
     pub exit_code: Option<u32>,
 }
 
 /// The kind of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
-    /// Somebody cancelled the build.
+    /// The build was cancelled.
     Cancelled,
-    /// Something does not exist: an image, a file, a secret.
+    /// An image, a file, a secret or something else does not exist.
     NotFound,
     /// The request or the Dockerfile is not valid.
     Invalid,
-    /// The engine does not know how.
+    /// The engine does not support the request.
     Unsupported,
-    /// A registry or the engine refuses.
+    /// A registry or the engine denies access.
     Denied,
-    /// All else: most of all, a step that failed.
+    /// Any other failure, most often a failed step.
     Failed,
 }
 
-/// A place in a file that the build read.
+/// Lines of a file that the build read.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FailureSource {
     /// The file's name.
@@ -58,7 +59,7 @@ pub struct FailureSource {
 }
 
 impl fmt::Debug for BuildFailure {
-    /// Leaves out BuildKit's words: nobody has looked for secrets in them yet.
+    /// Leaves out BuildKit's text, which has not been searched for secrets.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "BuildFailure({:?}, exit code {:?})", self.kind, self.exit_code)
     }
@@ -121,7 +122,7 @@ struct ExitDetail {
 }
 
 impl BuildFailure {
-    /// Reads what a gRPC status says. Details that are not understood are left out.
+    /// Reads the failure from a gRPC status. Details of unknown types are left out.
     #[must_use]
     pub fn of_status(status: &tonic::Status) -> Self {
         let mut failure = Self {
@@ -138,8 +139,8 @@ impl BuildFailure {
         failure
     }
 
-    /// Adds a detail of an error. The type's own name decides: the path before it has changed over time, and so may the
-    /// `+json` behind it.
+    /// Adds a detail of an error. Only the type's own name counts, because the path before it has changed over time,
+    /// and the suffix `+json` may change too.
     fn add(&mut self, type_url: &str, value: &[u8]) {
         let name = type_url.rsplit('/').next().unwrap_or_default();
         let name = name.trim_end_matches("+json").rsplit('.').next().unwrap_or_default();
@@ -170,7 +171,7 @@ impl BuildFailure {
     }
 }
 
-/// Takes off the words that Go's gRPC wraps around a message once per hop: `rpc error: code = Unknown desc = …`.
+/// Removes the prefix `rpc error: code = Unknown desc = …`, which Go's gRPC adds to a message at every hop.
 fn plain_message(message: &str) -> &str {
     let mut message = message;
     while let Some(rest) = message.strip_prefix("rpc error: code = ") {
@@ -262,7 +263,7 @@ mod tests {
         assert!(!format!("{failure:?}").contains("canary-5d1e"));
     }
 
-    /// An error that pgateway makes has its lines where docker looks for them.
+    /// An error that pgateway makes has its lines in the details that docker reads, too.
     #[test]
     fn reads_the_lines_of_an_error_that_pgateway_made() {
         let lines = pllb::SourceLines { file: "Dockerfile".to_owned(), first: 2, last: 3, text: Vec::new() };

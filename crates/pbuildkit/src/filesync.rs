@@ -1,8 +1,8 @@
 //! Sending local files: the sender's half of fsutil's transfer, over a session's `FileSync` service.
 //!
-//! The engine names a local, says which patterns it wants, gets the list of entries, and asks for the bytes of those
-//! that it does not have. Reading and matching happen on threads that may block, so that the session can still
-//! answer that it is alive.
+//! The engine names a local and the patterns that it wants, receives the list of entries, and requests the bytes of
+//! the files that it does not have. Reading and matching happen on threads that may block, so that the session can
+//! still answer BuildKit's health checks.
 
 mod follow;
 mod local;
@@ -25,7 +25,7 @@ use crate::trouble::Trouble;
 pub use local::Local;
 pub(crate) use wire::{Packet, PacketKind, Stat, mode};
 
-/// The service: cheap to clone.
+/// The `FileSync` service. Clones are cheap.
 #[derive(Clone)]
 pub(crate) struct FileSync(Arc<Shared>);
 
@@ -47,14 +47,14 @@ impl FileSync {
     }
 }
 
-/// How much was sent. Files that the engine had already do not count.
+/// The amount of data that was sent. Files that the engine already had do not count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TransferCount {
-    /// Entries listed: files, directories, links.
+    /// The number of listed entries: files, directories and links.
     pub entries: u64,
-    /// Files whose bytes the engine asked for.
+    /// The number of files whose bytes the engine requested.
     pub files: u64,
-    /// The bytes of these files.
+    /// The number of bytes of these files.
     pub bytes: u64,
 }
 

@@ -1,8 +1,8 @@
 //! The paths that a list of patterns selects, for `.dockerignore` and for BuildKit's include patterns.
 //!
-//! The rules are those of moby/patternmatcher, quirks included, because a context that differs from docker's is a
-//! different build. The last pattern that matches decides; `!` turns a match back; a match of a folder is a match of
-//! all below it, unless a later pattern turns it back.
+//! The rules are those of moby/patternmatcher, including its quirks, because a context that differs from docker's
+//! would make another build. The last pattern that matches decides. `!` reverses an earlier match. A match of a
+//! folder covers everything below the folder, unless a later pattern reverses it.
 
 mod pattern;
 
@@ -17,36 +17,37 @@ pub struct Matcher {
     patterns: Vec<Pattern>,
 }
 
-/// Which patterns a folder matched: what is below it need not be matched against them again.
+/// The patterns that a folder matched. Paths below the folder need not be matched against these patterns again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ParentMatch(Vec<bool>);
 
 impl Matcher {
-    /// Reads patterns, one a string; empty ones count for nothing.
+    /// Reads a list of patterns. Empty patterns are ignored.
     ///
     /// # Errors
     ///
-    /// [`PatternError`] for the first pattern that is not valid. Unlike moby's, also when no path would have met it.
+    /// Returns a [`PatternError`] for the first pattern that is not valid. Moby reports such a pattern only when a
+    /// path is compared with it.
     pub fn new<S: AsRef<str>>(patterns: &[S]) -> Result<Self, PatternError> {
         let patterns = patterns.iter().filter_map(|text| Pattern::parse(text.as_ref()).transpose());
         Ok(Self { patterns: patterns.collect::<Result<_, _>>()? })
     }
 
-    /// Whether there is no pattern at all.
+    /// Returns true if there are no patterns.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.patterns.is_empty()
     }
 
-    /// Whether a path, or a folder above it, matches; for a path alone. What a walk sends is decided by
-    /// [`Matcher::matches_below`], which with `!` patterns is not always the same, here as in moby.
+    /// Returns true if the path, or a folder above it, matches. A walk uses [`Matcher::matches_below`] instead; with
+    /// `!` patterns, the two do not always agree, as in moby.
     #[must_use]
     pub fn matches(&self, path: &[u8]) -> bool {
         self.matches_below(path, &ParentMatch::default()).0
     }
 
-    /// Whether a path matches, given what the folder above it matched; walking a tree, this spares matching every
-    /// folder again for each of its files.
+    /// Returns whether a path matches, given the matches of the folder above it. During a walk, this avoids matching
+    /// every folder again for each of its files.
     #[must_use]
     pub fn matches_below(&self, path: &[u8], parent: &ParentMatch) -> (bool, ParentMatch) {
         let text = go_text(path);
@@ -55,7 +56,7 @@ impl Matcher {
         for (index, pattern) in self.patterns.iter().enumerate() {
             let mut hit = parent.0.get(index).copied().unwrap_or(false);
             if !hit {
-                // A plain pattern cannot change a match, a turned one cannot change a miss.
+                // A plain pattern cannot change a match, and a `!` pattern cannot change a miss.
                 if pattern.is_exclusion() != matched {
                     continue;
                 }
@@ -70,15 +71,15 @@ impl Matcher {
         (matched, ParentMatch(own))
     }
 
-    /// Whether something below a folder could match, as far as the patterns' fixed beginnings tell.
+    /// Returns true if a path below a folder could match, judged by the fixed beginnings of the patterns.
     ///
-    /// False only when nothing can: a walk may then leave the folder out.
+    /// False means that nothing below the folder can match, so a walk may skip the folder.
     #[must_use]
     pub(crate) fn may_match_below(&self, folder: &[u8]) -> bool {
         self.may_lead_below(folder, false)
     }
 
-    /// Whether a `!` pattern could turn back something below a folder.
+    /// Returns true if a `!` pattern could reverse the match of a path below a folder.
     #[must_use]
     pub(crate) fn may_turn_back_below(&self, folder: &[u8]) -> bool {
         self.may_lead_below(folder, true)
@@ -94,12 +95,12 @@ impl Matcher {
     }
 }
 
-/// Lists the folders of a path, from the outermost.
+/// Lists the folders of a path, beginning with the outermost.
 fn folders_of(path: &str) -> impl Iterator<Item = &str> {
     path.match_indices('/').map(|(index, _)| &path[..index])
 }
 
-/// Writes a path as Go's regular expressions see it: each byte that is not UTF-8 is one U+FFFD.
+/// Converts a path to text as Go's regular expressions see it: each byte that is not UTF-8 becomes one U+FFFD.
 fn go_text(path: &[u8]) -> String {
     let mut text = String::with_capacity(path.len());
     for chunk in path.utf8_chunks() {

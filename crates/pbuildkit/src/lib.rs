@@ -1,12 +1,13 @@
 //! A BuildKit client: session services, control, status.
 //!
-//! Bytes enter over a connection to an engine or to a BuildKit that stands alone ([`Transport`], [`Builder::connect`]).
-//! A session serves files, secrets and registry credentials ([`session`]) while a build runs ([`Builder::build`]); a
-//! caller may change the build graph before anything runs ([`Transform`], [`pllb`]), for which the build is driven over
-//! [`pgateway`]. Bytes leave in two directions: files and secrets to the engine, news and failures to the caller
-//! ([`status`], [`BuildFailure`]), who redacts them before people see them.
+//! Bytes enter over a connection to an engine, or to a BuildKit without one ([`Transport`], [`Builder::connect`]). A
+//! session serves files, secrets and registry credentials ([`session`]) while a build runs ([`Builder::build`]). A
+//! caller may change the build graph before anything runs ([`Transform`], [`pllb`]); such a build is driven through
+//! [`pgateway`]. Bytes leave in two directions: files and secrets go to the engine, updates and failures go to the
+//! caller ([`status`], [`BuildFailure`]), who redacts them before people see them.
 //!
-//! What an engine can do is asked ([`Capabilities`](pgateway::Capabilities)); no version decides anything.
+//! The client asks each engine for its abilities ([`Capabilities`](pgateway::Capabilities)), and never decides by its
+//! version.
 //!
 //! ```no_run
 //! use pbuildkit::{Builder, BuildRequest, Local};

@@ -1,18 +1,18 @@
-//! Source policies: which images, repositories and URLs a build may use, and what takes their place.
+//! Source policies: the rules that allow, deny or replace the images, repositories and URLs of a build.
 //!
-//! The format is BuildKit's (`sourcepolicy/pb/policy.proto`, `json.go`): a JSON object with `rules`, the words of its
-//! enumerations in upper case, or their numbers.
+//! The format is BuildKit's (`sourcepolicy/pb/policy.proto`, `json.go`): a JSON object with `rules`. Values of
+//! enumerations are words in upper case, or numbers.
 
 use std::collections::{BTreeMap, HashMap};
 
 use bollard_buildkit_proto::moby::buildkit::v1::sourcepolicy as proto;
 use serde::{Deserialize, Deserializer};
 
-/// A policy that every source of a build is held against, those of its frontend and of its steps alike.
+/// A policy that is applied to every source of a build, including those of the frontend.
 #[derive(Clone, Debug)]
 pub struct SourcePolicy(pub(crate) proto::Policy);
 
-/// A text that is no source policy.
+/// The error for a text that is not a source policy.
 #[derive(Debug, thiserror::Error)]
 #[error("{problem} at line {line}, column {column}")]
 pub struct PolicyError {
@@ -22,11 +22,12 @@ pub struct PolicyError {
 }
 
 impl SourcePolicy {
-    /// Reads a policy. A key or a word that BuildKit does not have is an error, so that no rule counts for less than it says.
+    /// Reads a policy. A key or a word that BuildKit does not know is an error, because a rule without it would be
+    /// weaker than its author meant.
     ///
     /// # Errors
     ///
-    /// [`PolicyError`], with the place.
+    /// Returns a [`PolicyError`] with the line and the column.
     pub fn parse(text: &[u8]) -> Result<Self, PolicyError> {
         let policy: Policy = serde_json::from_slice(text).map_err(|error| {
             let whole = error.to_string();
@@ -78,7 +79,7 @@ struct Updates {
     attrs: BTreeMap<String, String>,
 }
 
-/// An enumeration with BuildKit's words.
+/// An enumeration whose values are BuildKit's words.
 trait Words: TryFrom<i32> + Into<i32> {
     const EXPECTED: &str;
 

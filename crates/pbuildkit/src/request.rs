@@ -18,76 +18,78 @@ use crate::session::secrets::{NoSecrets, SecretProvider};
 use crate::session::ssh::Agents;
 use crate::session::upload::Archive;
 
-/// A build. [`BuildRequest::dockerfile`] starts one that docker itself would send; the rest is set by field.
+/// A request for a build. [`BuildRequest::dockerfile`] makes the request that docker itself would send; fields change
+/// it.
 #[derive(Clone)]
 pub struct BuildRequest {
     /// The frontend, such as `dockerfile.v0`.
     pub frontend: String,
     /// The frontend's attributes: `filename`, `target`, `build-arg:NAME`, `attest:provenance`, …
     pub attributes: BTreeMap<String, String>,
-    /// Where the result goes. Several need
+    /// The exporters that deliver the result. Several exporters need
     /// [`Capabilities::SEVERAL_EXPORTERS`](pgateway::Capabilities::SEVERAL_EXPORTERS).
     pub exporters: Vec<Exporter>,
-    /// Local directories by the name under which the frontend asks for them: `context`, `dockerfile`, …
+    /// The local directories, by the names that the frontend uses: `context`, `dockerfile`, …
     pub locals: BTreeMap<String, Local>,
-    /// The key by which the engine finds the files of the locals that an earlier build sent; see [`shared_key`].
+    /// The key by which the engine finds files that it received in an earlier build; see [`shared_key`].
     pub shared_key: String,
     /// The source of the secrets' values.
     pub secrets: Arc<dyn SecretProvider>,
-    /// Secret ids that may be asked for while the frontend runs, before its result is known, for example
-    /// `GIT_AUTH_TOKEN` for a git context. Counts only with a transformation; without one every id is open.
+    /// The ids of secrets that the frontend itself may request, such as `GIT_AUTH_TOKEN` for a git context. The list
+    /// only counts with a transformation; without one, every secret is served.
     pub frontend_secrets: Vec<String>,
     /// The source of the registries' credentials.
     pub registries: Registries,
     /// The agents that steps may mount.
     pub agents: Agents,
-    /// A context that is one archive; the attribute `context` is its [`url`](Archive::url).
+    /// A context that is sent as one archive. The attribute `context` must be its [`url`](Archive::url).
     pub archive: Option<Archive>,
-    /// Folders of this machine that the engine reads images and caches from, or writes caches to.
+    /// The folders of this machine from which the engine reads images and caches, or to which it writes caches.
     pub content: ContentStores,
-    /// The observer of the locals' bytes while they are sent.
+    /// The observer that sees the bytes of the locals before they are sent.
     pub observer: Option<Arc<dyn ContextObserver>>,
-    /// Permissions beyond the usual ones, such as `network.host`.
+    /// Permissions that a build does not have by default, such as `network.host`.
     pub entitlements: Vec<String>,
-    /// The rules for the sources of the build. They need [`Capabilities::SOURCE_POLICY`](pgateway::Capabilities::SOURCE_POLICY):
-    /// a builder without it would build as if there were none, so the build is refused there.
+    /// The rules for the sources of the build. They need
+    /// [`Capabilities::SOURCE_POLICY`](pgateway::Capabilities::SOURCE_POLICY). A builder without this ability would
+    /// ignore the rules, so the build is refused on such a builder.
     pub source_policy: Option<SourcePolicy>,
-    /// How much the engine keeps of the build's log.
+    /// The amount of the build's log that the engine keeps.
     pub history: History,
-    /// Other targets whose results this build has for named contexts. They count only with a transformation.
+    /// The targets whose results are named contexts of this build. They only count with a transformation.
     pub targets: Vec<TargetContext>,
-    /// Caches to read.
+    /// The caches that the build reads.
     pub cache_imports: Vec<CacheEntry>,
-    /// Caches to write.
+    /// The caches that the build writes.
     pub cache_exports: Vec<CacheEntry>,
 }
 
-/// The result of another target as a named context of a build. It is solved within that build, and its files come from a
-/// session of its own.
+/// Another target, whose result is a named context of a build. The target is solved within that build, and its files
+/// come from a session of its own.
 #[derive(Clone)]
 pub struct TargetContext {
-    /// The context's name, as the frontend asks for it.
+    /// The name of the context that this target provides.
     pub name: String,
-    /// The target's key: no other target of the build has it.
+    /// The key of the target, unique within the build.
     pub key: String,
     /// The frontend's attributes for the target.
     pub attributes: BTreeMap<String, String>,
-    /// Its local directories by the name under which the frontend asks for them.
+    /// The target's local directories, by the names that the frontend uses.
     pub locals: BTreeMap<String, Local>,
-    /// The key by which the engine finds the files that an earlier build sent.
+    /// The key by which the engine finds files that it received in an earlier build.
     pub shared_key: String,
-    /// The targets that it builds on itself.
+    /// The targets whose results are named contexts of this target.
     pub targets: Vec<TargetContext>,
 }
 
 /// An exporter and its attributes.
 #[derive(Clone, Debug)]
 pub struct Exporter {
-    /// `moby` puts the image into the engine's store; it is the one that every engine has.
+    /// The kind of the exporter. Every engine has `moby`, which puts the image into the engine's store.
     pub kind: String,
-    /// For example `name`, a list with commas; without it the image has no name.
+    /// The attributes, such as `name`, a list of names with commas. An image without this attribute has no name.
     pub attributes: BTreeMap<String, String>,
-    /// The receiver of the exporter's results: archives and trees are sent, images in a store are not.
+    /// The receiver of the exporter's result. Archives and trees of files are sent to it; images in a store are not.
     pub receiver: Option<Receiver>,
 }
 
@@ -109,18 +111,18 @@ impl Exporter {
     }
 }
 
-/// How much the engine keeps of the build's log.
+/// The amount of the build's log that the engine keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum History {
-    /// A record with the raw log, as docker does. The log holds whatever steps print, secrets too.
+    /// A record with the raw log, as docker keeps it. The log holds everything that steps print, even secrets.
     Keep,
-    /// Nothing (`internal`), on engines that know how; older engines keep no history at all.
+    /// No record, on engines that support `internal`. Older engines keep no history at all.
     Nothing,
 }
 
 impl BuildRequest {
-    /// Requests a build of `dockerfile.v0` with the attribute that docker's own builder always sends: images that the
-    /// engine has are used as they are.
+    /// Makes a request for a build of `dockerfile.v0`. Like docker's own builder, it sets the attribute that takes
+    /// images from the engine's store.
     #[must_use]
     pub fn dockerfile() -> Self {
         let attributes = [("image-resolve-mode".to_owned(), "local".to_owned())];
@@ -147,11 +149,12 @@ impl BuildRequest {
     }
 }
 
-/// Makes the key under which docker's builder keeps a context: its folder's name and this machine's build identity.
+/// Makes the key under which docker's builder keeps a context: the folder's name and the build identity of this
+/// machine.
 ///
-/// The same key means that a context that docker sent is not sent again by us, and the other way round. The identity is
-/// in `buildx/.buildNodeID` of the docker client's folder (or in `BUILDX_CONFIG`); where docker never built, the
-/// context's whole path stands in for it.
+/// With the same key, a context that docker has sent need not be sent again by us, and the other way round. The
+/// identity is in the file `.buildNodeID`, in the folder `buildx` of the docker client's folder or in
+/// `BUILDX_CONFIG`. If docker never built on this machine, a digest of the context's whole path takes its place.
 #[must_use]
 pub fn shared_key(context: &Path, docker_folder: Option<&Path>) -> String {
     let whole = context.canonicalize().unwrap_or_else(|_| context.to_owned());

@@ -1,7 +1,7 @@
 //! The services that the engine may call while a build runs: files, secrets, registry credentials, health.
 //!
-//! BuildKit is given a stream on which *we* are the server of HTTP/2 (see `transport`). Every method is always
-//! announced in a header: without the announcement of the secrets service, an engine takes a missing secret for an
+//! The connection is a stream on which this client is the server of HTTP/2 (see `transport`). Its headers announce
+//! every method, because an engine that sees no announcement of the secrets service reads a missing secret as an
 //! empty one.
 
 pub mod content;
@@ -73,7 +73,7 @@ pub(crate) struct Services {
 }
 
 impl Services {
-    /// Makes the services of a session that has nothing to give.
+    /// Makes the services of a session that serves nothing.
     pub(crate) fn nothing(trouble: Arc<Trouble>) -> Self {
         Self {
             files: FileSync::new(BTreeMap::new(), None, Arc::clone(&trouble), Arc::default()),
@@ -87,7 +87,7 @@ impl Services {
     }
 }
 
-/// A running session. When it is dropped it ends, and with it the engine's work for it.
+/// A running session. Dropping it ends it, and the engine stops its work for it.
 pub(crate) struct Session {
     pub(crate) id: String,
     server: JoinHandle<()>,
@@ -101,7 +101,7 @@ impl Session {
         services: Services,
     ) -> Result<Self, BuildkitError> {
         let id = uuid::Uuid::new_v4().simple().to_string();
-        // The key goes into a header: a folder's name may hold anything.
+        // The key becomes a header, and a folder's name may hold any character.
         let shared_key: String = shared_key.chars().map(|c| if c.is_ascii_graphic() { c } else { '_' }).collect();
         let mut headers = vec![
             ("X-Docker-Expose-Session-Uuid", id.as_str()),
@@ -121,7 +121,7 @@ impl Drop for Session {
     }
 }
 
-/// Serves until the other side closes.
+/// Serves until the other side closes the connection.
 pub(crate) async fn serve<C>(connection: C, services: Services)
 where
     C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -138,6 +138,6 @@ where
     let service = TowerToHyperService::new(routes);
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
-    // An error here is the connection's end; the build itself reports what that means.
+    // An error means that the connection ended. The build itself reports the consequence.
     let _ = builder.serve_connection(TokioIo::new(connection), service).await;
 }

@@ -1,7 +1,6 @@
-//! The news of a build, as plain types.
+//! The updates about a running build, as plain types.
 //!
-//! Everything here comes from the build itself: names and logs may hold secrets and go to people only through a
-//! redactor.
+//! Names and logs come from the build itself and may hold secrets, so they must be redacted before people see them.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,12 +8,12 @@ use bollard_buildkit_proto::google::protobuf::Timestamp;
 use bollard_buildkit_proto::moby::buildkit::v1 as control;
 use bollard_buildkit_proto::pb;
 
-/// A batch of news, in the order in which the engine sent it.
+/// A batch of updates, in the order in which the engine sent them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StatusUpdate {
-    /// Steps that began, went on or ended.
+    /// Steps that began, continued or ended.
     pub vertices: Vec<Vertex>,
-    /// Parts of steps, for example a transfer.
+    /// The progress of parts of steps, such as transfers.
     pub progress: Vec<Progress>,
     /// Output of steps.
     pub logs: Vec<Log>,
@@ -22,28 +21,28 @@ pub struct StatusUpdate {
     pub warnings: Vec<Warning>,
 }
 
-/// A step of the build; the same digest comes again as it goes on.
+/// A step of the build. Several updates of one step have the same digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vertex {
-    /// The step's identity: `sha256:…` of the operation.
+    /// The identity of the step: the digest `sha256:…` of its operation.
     pub digest: String,
-    /// The identities of what it builds on.
+    /// The identities of the steps that this step builds on.
     pub inputs: Vec<String>,
     /// The step's name, as the frontend wrote it: `[2/4] RUN make`.
     pub name: String,
-    /// Whether the step's result was there already.
+    /// True if the step's result came from the cache.
     pub cached: bool,
-    /// When it began.
+    /// The time at which the step began.
     pub started: Option<SystemTime>,
-    /// When it ended.
+    /// The time at which the step ended.
     pub completed: Option<SystemTime>,
-    /// Why it failed.
+    /// The reason why the step failed.
     pub error: Option<String>,
-    /// The group under which it is shown.
+    /// The group under which the step is shown.
     pub group: Option<Group>,
 }
 
-/// Steps that are shown as one.
+/// A group of steps that are shown as one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     /// The group's identity.
@@ -52,48 +51,48 @@ pub struct Group {
     pub name: String,
 }
 
-/// A part of a step.
+/// The progress of a part of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// The transfer's identity within the step.
     pub id: String,
-    /// The step.
+    /// The identity of the step.
     pub vertex: String,
-    /// The subject of the transfer, when it differs from the identity.
+    /// The name of the transferred object, if it differs from the identity.
     pub name: String,
-    /// How much is done; bytes for transfers.
+    /// The amount that is done, in bytes for transfers.
     pub current: i64,
-    /// How much there is; 0 when unknown.
+    /// The whole amount, or 0 if it is unknown.
     pub total: i64,
-    /// When this was so.
+    /// The time of this update.
     pub timestamp: Option<SystemTime>,
-    /// When the part began.
+    /// The time at which the part began.
     pub started: Option<SystemTime>,
-    /// When the part ended.
+    /// The time at which the part ended.
     pub completed: Option<SystemTime>,
 }
 
-/// A piece of a step's output, cut anywhere.
+/// A piece of a step's output, which may begin and end anywhere.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Log {
-    /// The step.
+    /// The identity of the step.
     pub vertex: String,
-    /// Where it was written.
+    /// The stream to which the step wrote.
     pub stream: LogStream,
-    /// When it was written.
+    /// The time at which the step wrote it.
     pub timestamp: Option<SystemTime>,
-    /// The bytes: any encoding, any cut.
+    /// The bytes, in any encoding. The piece may begin or end within a character.
     pub bytes: Vec<u8>,
 }
 
 impl std::fmt::Debug for Log {
-    /// Leaves out the bytes: nobody has looked for secrets in them yet.
+    /// Leaves out the bytes, which have not been searched for secrets.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "Log({}, {:?}, {} bytes)", self.vertex, self.stream, self.bytes.len())
     }
 }
 
-/// The two outputs of a step; each is a stream of its own.
+/// The two output streams of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum LogStream {
     /// Standard output.
@@ -105,23 +104,23 @@ pub enum LogStream {
 /// A warning of the frontend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// The step that it is about; may be empty.
+    /// The identity of the step that the warning is about; may be empty.
     pub vertex: String,
-    /// 1 is the usual level.
+    /// The level of the warning. Most warnings have level 1.
     pub level: i64,
-    /// One line.
+    /// The warning in one line.
     pub short: String,
-    /// More lines.
+    /// The explanation, in several lines.
     pub detail: Vec<String>,
-    /// Where it is explained.
+    /// The address of a page that explains the warning.
     pub url: String,
-    /// The file that it is about.
+    /// The file that the warning is about.
     pub file: Option<String>,
-    /// Where in the file.
+    /// The lines of the file that the warning is about.
     pub ranges: Vec<LineRange>,
 }
 
-/// Lines of a file, the first is 1, both ends included.
+/// A range of lines of a file. The first line of a file has number 1, and both ends belong to the range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LineRange {
     /// The first line.
@@ -183,7 +182,7 @@ impl From<control::VertexStatus> for Progress {
 
 impl From<control::VertexLog> for Log {
     fn from(log: control::VertexLog) -> Self {
-        // 1 is standard output, 2 standard error (BuildKit `util/progress/logs`).
+        // Stream 1 is standard output, and stream 2 is standard error (BuildKit `util/progress/logs`).
         let stream = if log.stream == 2 { LogStream::Error } else { LogStream::Output };
         Self { vertex: log.vertex, stream, timestamp: log.timestamp.and_then(time), bytes: log.msg }
     }
@@ -203,7 +202,7 @@ impl From<control::VertexWarning> for Warning {
     }
 }
 
-/// Times that no clock of ours can show are left out (C18).
+/// Converts a timestamp. Returns `None` for a time that the system's clock cannot represent (C18).
 fn time(timestamp: Timestamp) -> Option<SystemTime> {
     let nanoseconds = Duration::from_nanos(u64::try_from(timestamp.nanos).ok()?);
     let seconds = Duration::from_secs(timestamp.seconds.unsigned_abs());

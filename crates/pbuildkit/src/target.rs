@@ -1,7 +1,8 @@
-//! Targets that a build has for named contexts: each is solved by the frontend within the build, changed, and handed on as an
-//! input of the frontend that builds on it (BuildKit `frontend/dockerui`: `input:NAME` and `input-metadata:NAME`).
+//! Targets that are named contexts of a build. The frontend solves each target within the build; the result is
+//! changed and becomes an input of the target that builds on it (BuildKit `frontend/dockerui`: `input:NAME` and
+//! `input-metadata:NAME`).
 //!
-//! The frontend asks for the files of every target under the same names, so each has a session of its own
+//! The frontend requests the files of every target under the same names, so each target has a session of its own
 //! (`local-sessionid:NAME`), as with docker's own client.
 
 use std::collections::BTreeMap;
@@ -27,9 +28,9 @@ pub(crate) struct Inputs {
     pub(crate) definitions: BTreeMap<String, Definition>,
 }
 
-/// Why the way over the bridge ended.
+/// The reason why a build over the bridge failed.
 pub(crate) enum DriveError<E> {
-    /// The engine's error, with its details.
+    /// The error of the engine, with its details.
     Status(tonic::Status),
     Transform(E),
 }
@@ -40,21 +41,22 @@ impl<E> From<tonic::Status> for DriveError<E> {
     }
 }
 
-/// An ability of the BuildKit that brought named contexts (0.10). An older one would look for an image of that name.
+/// An ability that BuildKit has had since named contexts exist (0.10). An older BuildKit would look for an image of
+/// the context's name.
 pub(crate) const NAMED_CONTEXTS: &str = "gateway.warnings";
 
-/// The metadata under which a result has its image's configuration.
+/// The metadata key for the configuration of a result's image.
 const CONFIGURATION: &str = "containerimage.config";
 
-/// The frontends that know these inputs say so; one that does not refuses.
+/// The attribute that requires a frontend with support for such inputs. A frontend without it refuses the build.
 const ABILITY: (&str, &str) = ("frontend.caps", "moby.buildkit.frontend.contexts+forward");
 
-/// Opens a session for the files of each target, and tells the frontend which one it is. The sessions last as long as the
-/// result is kept.
+/// Opens a session for the files of each target, and names the session in the target's attributes. The sessions last
+/// until the result is dropped.
 ///
 /// # Errors
 ///
-/// The connection fails, or BuildKit refuses.
+/// Returns an error if the connection fails or BuildKit refuses a session.
 pub(crate) async fn open(
     transport: &Transport,
     control: &Control,
@@ -76,7 +78,7 @@ pub(crate) async fn open(
 
 type Solving<'s, E> = Pin<Box<dyn Future<Output = Result<Inputs, DriveError<E>>> + Send + 's>>;
 
-/// Solves targets, those that they build on first, and makes inputs of them.
+/// Solves targets and makes inputs of their results. The targets that a target builds on are solved first.
 pub(crate) fn inputs<'s, T: Transform>(
     bridge: &'s mut Bridge,
     frontend: &'s str,
@@ -96,7 +98,7 @@ pub(crate) fn inputs<'s, T: Transform>(
             for (platform, reference) in solved.references_mut() {
                 let definition = reference.definition.take().unwrap_or_default();
                 let definition = match definition.def.is_empty() {
-                    // `FROM scratch` and nothing more.
+                    // The target has nothing but `FROM scratch`.
                     true => definition,
                     false => transform
                         .transform_target(target, capabilities, platform.as_deref(), definition)
@@ -110,7 +112,7 @@ pub(crate) fn inputs<'s, T: Transform>(
 }
 
 impl Inputs {
-    /// Adds what a target made for one platform; `None` when it is for one platform only.
+    /// Adds a target's result for one platform. `platform` is `None` if the build has one platform only.
     fn add(
         &mut self,
         target: &TargetContext,
@@ -124,7 +126,7 @@ impl Inputs {
         let input = of_platform(&target.key, "::");
         self.attributes.insert(of_platform(&format!("context:{}", target.name), "::"), format!("input:{input}"));
         if let Some(configuration) = metadata.get(&of_platform(CONFIGURATION, "/")) {
-            // Go writes bytes in base64.
+            // Go's JSON encodes bytes as base64.
             let document = serde_json::json!({ CONFIGURATION: STANDARD.encode(configuration) });
             self.attributes.insert(format!("input-metadata:{input}"), document.to_string());
         }

@@ -1,5 +1,5 @@
-//! The part of a caller in a build that is being prepared: it changes the build before anything runs, and looks at the
-//! result before anything is exported.
+//! The caller's part in a build: the caller changes the build graph before anything runs, and examines the result
+//! before anything is exported.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -10,33 +10,32 @@ use pgateway::{Bridge, Capabilities, PreparedResult};
 use crate::request::TargetContext;
 use crate::session::secrets::{AskedSecret, SecretGate};
 
-/// A change of the frontend's graph before anything of it runs, and a search of the results before anything of them
-/// leaves the builder.
+/// A change of the frontend's graph before it runs, and an examination of the results before they leave the builder.
 pub trait Transform: Send {
-    /// The error of a change or a search.
+    /// The error of the change or of the examination.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// Makes itself ready, while the frontend makes the graph.
+    /// Prepares the transformation while the frontend makes the graph.
     fn begin(&mut self, bridge: &Bridge, capabilities: &Capabilities) -> impl Future<Output = ()> + Send {
         let _ = (bridge, capabilities);
         std::future::ready(())
     }
 
-    /// Looks at the result's metadata, for example at the image configuration in `containerimage.config`.
+    /// Examines the metadata of the result, such as the image configuration in `containerimage.config`.
     ///
     /// # Errors
     ///
-    /// An error ends the build before anything runs.
+    /// Returns an error to end the build before anything runs.
     fn inspect(&mut self, metadata: &BTreeMap<String, Vec<u8>>) -> Result<(), Self::Error> {
         let _ = metadata;
         Ok(())
     }
 
-    /// Changes the operations of one platform; `None` when the build is for one platform only.
+    /// Changes the operations of one platform. `platform` is `None` if the build has one platform only.
     ///
     /// # Errors
     ///
-    /// An error ends the build before anything runs.
+    /// Returns an error to end the build before anything runs.
     fn transform(
         &mut self,
         capabilities: &Capabilities,
@@ -44,12 +43,12 @@ pub trait Transform: Send {
         definition: pb::Definition,
     ) -> Result<pb::Definition, Self::Error>;
 
-    /// Changes the operations of a target that the build has for a named context, by its key. The targets that it builds
-    /// on come before it, and all of them before [`Self::transform`].
+    /// Changes the operations of a target that is a named context of the build. The targets that a target builds on
+    /// are changed before it, and all targets are changed before [`Self::transform`].
     ///
     /// # Errors
     ///
-    /// An error ends the build before anything runs.
+    /// Returns an error to end the build before anything runs.
     fn transform_target(
         &mut self,
         target: &TargetContext,
@@ -61,44 +60,44 @@ pub trait Transform: Send {
         Ok(definition)
     }
 
-    /// Looks at the build before its result is returned: nothing is exported yet, and after a refusal nothing will be.
+    /// Examines the build before its result is exported. After a refusal, nothing is exported.
     ///
     /// # Errors
     ///
-    /// A refusal ends the build.
+    /// Returns a [`Refusal`] to end the build.
     fn prove(&mut self, prepared: Prepared<'_>) -> impl Future<Output = Result<(), Refusal<Self::Error>>> + Send {
         let _ = prepared;
         std::future::ready(Ok(()))
     }
 }
 
-/// A build that is about to be returned.
+/// A build whose graph has been solved and whose result is not exported yet.
 pub struct Prepared<'a> {
-    /// The bridge to the build, for questions about the graph.
+    /// The bridge to the build, which answers questions about the graph.
     pub bridge: Bridge,
     /// The engine's abilities.
     pub capabilities: &'a Capabilities,
-    /// The facts that the exporter needs beside the files: `containerimage.config`, …
+    /// The metadata that the exporter needs beside the files: `containerimage.config`, …
     pub metadata: &'a BTreeMap<String, Vec<u8>>,
-    /// The results, one for each platform.
+    /// The results of the build, one for each platform.
     pub results: Vec<PreparedResult>,
     pub(crate) gate: &'a SecretGate,
 }
 
 impl Prepared<'_> {
-    /// Every secret that the engine asked for until now.
+    /// Returns every secret that the engine has requested so far.
     #[must_use]
     pub fn asked_secrets(&self) -> Vec<AskedSecret> {
         self.gate.asked()
     }
 }
 
-/// Why a prepared build is not returned.
+/// The reason why a prepared build is not exported.
 #[derive(Debug)]
 pub enum Refusal<E> {
-    /// The graph failed when it ran.
+    /// A step of the graph failed.
     Failed(tonic::Status),
-    /// The caller does not want it.
+    /// The caller refused the result.
     Refused(E),
 }
 
@@ -108,7 +107,7 @@ impl<E> From<tonic::Status> for Refusal<E> {
     }
 }
 
-/// The type of a transformation that does not exist, for builds without one.
+/// The type of the missing transformation in builds without one.
 #[derive(Debug)]
 pub enum NoTransform {}
 

@@ -1,7 +1,7 @@
-//! The way to BuildKit: through an engine, or to a BuildKit that stands alone.
+//! The connection to BuildKit: through an engine, or directly to a BuildKit without an engine.
 //!
-//! Either way there is a connection for gRPC and, for each build, a stream on which we are the server: an engine hands
-//! over a connection for each (`POST /grpc`, `POST /session`); a BuildKit that stands alone speaks gRPC at once and
+//! Both have a connection for gRPC and, for each build, a stream on which this client is the server. An engine hands
+//! over a connection for each of them (`POST /grpc`, `POST /session`). A plain BuildKit speaks gRPC directly, and
 //! carries the session in messages of `Control/Session`.
 
 use std::io;
@@ -17,19 +17,19 @@ use tonic::metadata::{MetadataKey, MetadataMap};
 use crate::control::Control;
 use crate::error::BuildkitError;
 
-/// How many bytes of a session may wait to be put into messages, or to be read out of them.
+/// The most bytes of a session that wait to be packed into messages, and that wait to be read after unpacking.
 const ROOM: usize = 256 << 10;
-/// How much goes into one message.
+/// The most bytes in one message.
 const PIECE: usize = 32 << 10;
-/// Messages that wait to be sent.
+/// The most messages that wait to be sent.
 const MESSAGES: usize = 4;
 
-/// The way to BuildKit.
+/// The kind of connection to BuildKit.
 #[derive(Clone, Debug)]
 pub enum Transport {
     /// Through an engine.
     Engine(Engine),
-    /// A builder by itself.
+    /// Directly to a builder.
     Plain(PlainBuilder),
 }
 
@@ -46,7 +46,7 @@ impl From<&PlainBuilder> for Transport {
 }
 
 impl Transport {
-    /// Opens a connection for gRPC, with the program that may have last words when the connection ends.
+    /// Opens a connection for gRPC, and returns it with the last words of the program that carries it.
     pub(crate) async fn grpc(&self) -> Result<(Connection, LastWords), BuildkitError> {
         match self {
             Self::Engine(engine) => Ok((Box::new(engine.hijack("/grpc", &[]).await?), LastWords::default())),
@@ -54,7 +54,7 @@ impl Transport {
         }
     }
 
-    /// Opens a stream on which we serve BuildKit.
+    /// Opens a stream on which this client is the server and BuildKit the client.
     pub(crate) async fn session(
         &self,
         control: &Control,
@@ -85,7 +85,7 @@ impl Transport {
     }
 }
 
-/// Makes the metadata of a call; a name may come several times.
+/// Makes the metadata of a call. A name may occur several times.
 fn metadata(headers: &[(&str, &str)]) -> MetadataMap {
     let mut metadata = MetadataMap::new();
     for (name, value) in headers {
@@ -97,7 +97,7 @@ fn metadata(headers: &[(&str, &str)]) -> MetadataMap {
     metadata
 }
 
-/// Packs the bytes that we write into messages, until the session is dropped or nobody takes them.
+/// Packs the written bytes into messages, until the session is dropped or the receiver is gone.
 async fn pack(mut output: impl AsyncRead + Unpin, to_builder: mpsc::Sender<BytesMessage>) -> io::Result<()> {
     loop {
         let mut data = Vec::with_capacity(PIECE);
@@ -107,7 +107,7 @@ async fn pack(mut output: impl AsyncRead + Unpin, to_builder: mpsc::Sender<Bytes
     }
 }
 
-/// Unpacks the bytes of messages so that they can be read, until no more messages come.
+/// Unpacks the bytes of messages, until no more messages arrive.
 async fn unpack(mut from_builder: Streaming<BytesMessage>, mut input: impl AsyncWrite + Unpin) -> io::Result<()> {
     while let Ok(Some(message)) = from_builder.message().await {
         input.write_all(&message.data).await?;

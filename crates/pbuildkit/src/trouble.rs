@@ -1,4 +1,4 @@
-//! Keeps the first error on our side of a build until the build asks for it.
+//! Keeps the first error on our side of a build until the build reports it.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,19 +6,19 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-/// The reason for which a transfer failed on our side. The build must report this reason, and not the engine's view of
-/// it.
+/// The reason why a transfer failed on our side. The build must report this reason, and not the engine's view of the
+/// failure.
 #[derive(Debug)]
 pub(crate) enum Cause {
     /// A file cannot be read.
     Source { path: PathBuf, source: io::Error },
-    /// The data of an exporter cannot be put where it belongs.
+    /// The data of an exporter cannot be written to its destination.
     Destination { path: PathBuf, source: io::Error },
-    /// The observer stopped it.
+    /// The observer stopped the transfer.
     Stopped { local: String, path: PathBuf },
 }
 
-/// Holds the first cause until the build asks for it.
+/// Holds the first cause until the build takes it.
 #[derive(Default)]
 pub(crate) struct Trouble {
     cause: Mutex<Option<Cause>>,
@@ -31,12 +31,12 @@ impl Trouble {
         self.happened.notify_one();
     }
 
-    /// The first cause, if there was one.
+    /// Returns the first cause, if there is one.
     pub(crate) fn take(&self) -> Option<Cause> {
         self.cause.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Waits for a cause; for ever if there is none.
+    /// Waits for a cause, forever if there is none.
     pub(crate) async fn wait(&self) -> Cause {
         loop {
             self.happened.notified().await;

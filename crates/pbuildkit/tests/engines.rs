@@ -1,6 +1,6 @@
-//! Builds on real engines: `PBUILD_TEST_MODERN`, `PBUILD_TEST_CONTAINERD` and `PBUILD_TEST_OLD` hold a `DOCKER_HOST`
-//! each, with the image `busybox` in it; `PBUILD_TEST_BUILDX` is the command line of a real `docker buildx`. Run by
-//! `scripts/test`; without the variables every test fails and says so.
+//! Builds on real engines. `PBUILD_TEST_MODERN`, `PBUILD_TEST_CONTAINERD` and `PBUILD_TEST_OLD` each hold the
+//! `DOCKER_HOST` of an engine that has the image `busybox`. `PBUILD_TEST_BUILDX` is the command line of a real
+//! `docker buildx`. `scripts/test` sets these variables; without them, every test fails with a message.
 
 mod injection;
 mod support;
@@ -25,7 +25,7 @@ use pllb::{Definition, Mode, Plan, PlannedSecret};
 use support::{Flavour, Proxy, builder, buildx, dockerfile, processes_with, run, run_with, unique};
 use tempfile::TempDir;
 
-/// Injects secrets, as pbuild does.
+/// A transformation that injects secrets, as pbuild does.
 struct Inject(Vec<&'static str>);
 
 impl Transform for Inject {
@@ -45,7 +45,7 @@ impl Transform for Inject {
     }
 }
 
-/// Changes nothing.
+/// A transformation that changes nothing.
 struct Same;
 
 impl Transform for Same {
@@ -68,7 +68,7 @@ fn values(pairs: &[(&str, &str)]) -> Arc<Values> {
     Arc::new(Values(pairs.iter().map(|(id, value)| ((*id).to_owned(), value.as_bytes().to_vec())).collect()))
 }
 
-/// Makes a build of a directory that holds a Dockerfile.
+/// Makes a request for a build of a directory that holds a Dockerfile.
 fn directory(root: &Path) -> BuildRequest {
     let mut request = BuildRequest::dockerfile();
     for name in ["context", "dockerfile"] {
@@ -193,7 +193,7 @@ async fn b21_files_arrive_in_the_image_as_they_are_and_are_not_sent_twice() {
 
         let again = run(&builder, directory(root)).await;
         let sent = again.outcome.as_ref().expect("the second build succeeds").sent;
-        // The Dockerfile and .dockerignore always travel: the frontend asks for them without comparing.
+        // The Dockerfile and .dockerignore are always sent, because the frontend requests them without comparing.
         assert!(sent.files <= 2 && sent.bytes < 1000, "{flavour:?}: {sent:?}");
         assert!(again.cached().iter().any(|name| name.contains("COPY . /c/")), "{:?}", again.cached());
     }
@@ -256,7 +256,7 @@ async fn b21_a_name_that_is_not_utf_8_arrives_or_is_named() {
         fs::write(folder.path().join(OsStr::from_bytes(b"odd-\xff")), "x").unwrap();
         let built = run(&builder, directory(folder.path())).await;
         match built.outcome.as_ref() {
-            // Docker 20.10 takes any bytes, Docker 28 only UTF-8, with its own client too.
+            // Docker 20.10 accepts names of any bytes, and Docker 28 only names in UTF-8, even from its own client.
             Ok(_) => assert!(built.log().starts_with('1'), "{flavour:?}: {}", built.log()),
             Err(BuildError::Source { path, .. }) => assert!(path.as_os_str().as_bytes().ends_with(b"odd-\xff")),
             Err(error) => panic!("{flavour:?}: {error} does not name the file"),
@@ -279,7 +279,7 @@ async fn b21_ten_thousand_small_files_are_sent() {
     assert!(result.sent.files > 10_000, "{:?}", result.sent);
 }
 
-/// A step that prints much faster than its log is read.
+/// The step prints much faster than its log is read.
 #[tokio::test]
 async fn a_long_log_that_is_read_late_arrives_whole() {
     let builder = builder(Flavour::Modern).await;
@@ -295,7 +295,8 @@ async fn a_long_log_that_is_read_late_arrives_whole() {
     };
     let (outcome, log) = futures::join!(builder.build_plain(dockerfile(&text), sender), collect);
     outcome.expect("the build succeeds");
-    // BuildKit itself cuts a step's log past 2 MiB, and past 200 KiB in a second; this one is shorter than both.
+    // BuildKit itself cuts a step's log after 2 MiB, or after 200 KiB within a second. This log is shorter than both
+    // limits.
     let whole: String = (1..=30_000).map(|line| format!("{line}\n")).collect();
     assert!(log.contains(&whole), "{} bytes", log.len());
 }
@@ -404,7 +405,7 @@ async fn b4_a_connection_that_breaks_in_a_step_ends_the_build_with_an_unknown_st
     }
 }
 
-/// Stops at the first file.
+/// An observer that stops the build at the first file.
 struct Stop;
 
 impl ContextObserver for Stop {
@@ -501,7 +502,7 @@ async fn cache_records_of_a_step_can_be_found_and_removed() {
     let records = builder.cache_records(&[]).await.expect("records are listed");
     let ours: Vec<_> = records.iter().filter(|record| record.description.contains(&mark)).collect();
     assert_eq!(ours.len(), 1, "{ours:?}");
-    // The image that was exported shares the record; removing it is the image's business first.
+    // The exported image may still use the record, so the record need not be removed. Only the answer is checked.
     let _ = builder.prune(&[format!("id=={}", ours[0].id)]).await.expect("pruning is answered");
     assert!(builder.prune(&[]).await.expect("nothing is asked for").is_empty());
 }

@@ -1,4 +1,5 @@
-//! The flags that say where the user's secrets come from: the same for every command of both tools that needs secrets.
+//! The flags that name the sources of the user's secrets. They are the same for every command of both tools that
+//! needs secrets.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -88,16 +89,16 @@ impl DoctorArguments {
     }
 }
 
-/// The things that a doctor checks, and the way in which it reports them.
+/// A request to `doctor`: the things to check, and the form of the report.
 #[derive(Clone, Debug)]
 pub struct DoctorRequest {
-    /// The manifest that was named.
+    /// The path of the manifest, if the user named one.
     pub config: Option<PathBuf>,
-    /// Where the values of the secrets come from.
+    /// The sources of the secrets' values.
     pub sources: SecretSources,
     /// The purpose for which the tool needs secrets.
     pub purpose: Purpose,
-    /// Whether the report is one JSON object.
+    /// True if the report is one JSON object.
     pub json: bool,
 }
 
@@ -120,9 +121,8 @@ impl From<EnvironmentFileDialect> for Dialect {
 }
 
 impl SecretArguments {
-    /// Turns the flags into the sources of values. `dialect` is the one that the tool reads env files in by default:
-    /// `dotenv` where the files of frameworks are handed over, `docker` where a command takes the place of
-    /// `docker run`.
+    /// Turns the flags into the sources of values. `dialect` is the tool's default for env files: `dotenv` in a tool
+    /// that reads the files of frameworks, `docker` in a tool that replaces `docker run`.
     #[must_use]
     pub fn sources(&self, dialect: Dialect) -> SecretSources {
         SecretSources {

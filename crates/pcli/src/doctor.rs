@@ -1,7 +1,7 @@
-//! `doctor`: checks the setup and suggests fixes. This is the half that both tools share.
+//! `doctor`: checks the setup and suggests fixes. This module is the half that both tools share.
 //!
-//! A tool puts its own findings about its engine before these and prints the list. Nothing here needs an engine, and no
-//! finding holds a value.
+//! A tool checks its engine, puts its own findings before these, and prints the list. Nothing in this module needs an
+//! engine, and no finding holds a value.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
@@ -23,49 +23,49 @@ use crate::{
 use pscreen::words::{broken, counted};
 use pscreen::{Diagnostic, Exit, Printer, Terminal, Tone};
 
-/// How well something is.
+/// How well a checked thing is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
-    /// As it should be.
+    /// The thing is as it should be.
     Ok,
-    /// Works, and is worth a look.
+    /// The thing works, but the user should look at it.
     Warning,
-    /// The next build or start would fail, or a secret lies open.
+    /// The next build or start would fail, or others can read a secret.
     Problem,
 }
 
 /// One line of the report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Observation {
-    /// How well it is.
+    /// How well the thing is.
     pub health: Health,
     /// The thing that was checked: `engine`, `store`, …
     pub about: String,
-    /// The state in which it was found.
+    /// The result of the check, as text for people.
     pub text: String,
-    /// The advice, where something can be done.
+    /// Advice, if the user can do something.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
-    /// The code that a command which needs this would end with.
+    /// The exit code of a command that would fail because of this problem.
     #[serde(skip)]
     pub exit: Option<Exit>,
 }
 
 impl Observation {
-    /// Reports something that is well.
+    /// Reports a thing that is as it should be.
     #[must_use]
     pub fn ok(about: &str, text: impl Into<String>) -> Self {
         Self { health: Health::Ok, about: about.to_owned(), text: text.into(), advice: None, exit: None }
     }
 
-    /// Reports something worth a look, and what to do.
+    /// Reports a thing that the user should look at, with advice.
     #[must_use]
     pub fn warning(about: &str, text: impl Into<String>, advice: impl Into<String>) -> Self {
         Self { health: Health::Warning, advice: Some(advice.into()), ..Self::ok(about, text) }
     }
 
-    /// Reports an error as a problem with its exit code.
+    /// Reports an error as a problem, with the error's exit code.
     #[must_use]
     pub fn problem(about: &str, diagnostic: &Diagnostic) -> Self {
         let (title, advice) = diagnostic.title_and_help();
@@ -74,8 +74,8 @@ impl Observation {
     }
 }
 
-/// Checks the project: its manifest, trust, identity, store and secrets, and the secrets that the last builds never
-/// used. Env files are read along with the secrets.
+/// Checks the project: its manifest, trust, identity, store and secrets. Also finds the secrets that the last builds
+/// never used. The request's env files are read with the secrets.
 #[must_use]
 pub fn look(request: &DoctorRequest, desk: &Desk) -> (Option<FoundManifest>, Vec<Observation>) {
     let purpose = request.purpose;
@@ -105,8 +105,8 @@ pub fn look(request: &DoctorRequest, desk: &Desk) -> (Option<FoundManifest>, Vec
     (found, findings)
 }
 
-/// Checks the entries of the manifest that need trust: how many are trusted, and each thing that they would do with
-/// this machine.
+/// Checks the trust in the manifest: how many of the entries that need trust are trusted, and every act of the
+/// manifest on the host.
 fn trust(found: &FoundManifest, purpose: Purpose, environment: &Environment<'_>) -> Vec<Observation> {
     let trusted = Trusted::remembered(found, environment);
     let acts = acts(&found.manifest);
@@ -152,7 +152,7 @@ fn store(directory: &Path, environment: &Environment<'_>, findings: &mut Vec<Obs
             findings.push(Observation::ok("identity", place));
             identity
         }
-        // Nobody needs an identity where nothing is sealed.
+        // A project without a store needs no identity.
         Err(error) if !store.exists() && error.is_closed() => {
             return findings.push(Observation::ok("store", "none; `pbuild secrets init` makes one"));
         }
@@ -179,7 +179,7 @@ fn secrets(request: &DoctorRequest, found: Option<&FoundManifest>, desk: &Desk, 
     let environment = |name: &str| std::env::var_os(name);
     let mut stdin = std::io::stdin();
     let mut inputs = Inputs::new(&environment, &mut stdin);
-    // Looks for values without running any command that fetches them.
+    // `Purpose::List` looks for values and runs none of the commands that fetch them.
     let resolution = match resolve(&request.sources, found, Purpose::List, &mut inputs, &desk.cancellation) {
         Ok(resolution) => resolution,
         Err(error) => return findings.push(Observation::problem("secrets", &error.diagnostic())),
@@ -227,8 +227,8 @@ fn searchability(secret: &psecret::Secret) -> Observation {
     }
 }
 
-/// Reports a declared secret that has no value here: its command fetches it later, its source waits for trust, or it is
-/// missing.
+/// Reports a declared secret without a value. Its command fetches the value later, its source needs trust, or the
+/// value is missing.
 fn absent(declared: &papp::Secret, untrusted: Option<&Untrusted>, purpose: Purpose) -> Option<Observation> {
     let name = declared.name.as_str();
     if let Some(entry) = untrusted {
@@ -250,7 +250,7 @@ fn absent(declared: &papp::Secret, untrusted: Option<&Untrusted>, purpose: Purpo
     })
 }
 
-/// Reports the secrets that the last builds were given and that no command of these builds mentioned.
+/// Reports the secrets that the last builds had and that no command of these builds mentioned.
 fn unused(directory: &Path, environment: &Environment<'_>, findings: &mut Vec<Observation>) {
     let builds = last_builds(directory, environment);
     let Some(last) = builds.last() else { return };
@@ -267,7 +267,7 @@ fn unused(directory: &Path, environment: &Environment<'_>, findings: &mut Vec<Ob
     }
 }
 
-/// Lists the files that git would take and should not; none where there is no git.
+/// Lists the files that should be ignored by git and are not. The list is empty outside of a git repository.
 #[must_use]
 pub fn not_ignored_by_git(folder: &Path, files: &[String]) -> Vec<String> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
@@ -282,7 +282,8 @@ pub fn not_ignored_by_git(folder: &Path, files: &[String]) -> Vec<String> {
     files.iter().filter(|file| git(&["check-ignore", "-q", "--", file]) == Some(1)).cloned().collect()
 }
 
-/// Breaks a text into lines that fit on the terminal behind an indentation; elsewhere it is one line.
+/// Breaks a text into lines that fit on the terminal after an indentation. Without a terminal, the text stays one
+/// line.
 fn lines(text: &str, indentation: usize) -> Vec<String> {
     match Terminal::size_of_stdout() {
         Some((columns, _)) => broken(text, columns.saturating_sub(indentation).max(20)),
@@ -290,11 +291,12 @@ fn lines(text: &str, indentation: usize) -> Vec<String> {
     }
 }
 
-/// Prints the report and gives the code: that of the first problem, 2 for one without a code of its own, else 0.
+/// Prints the report and returns the exit code: the code of the first problem, 2 if that problem has no code of its
+/// own, and 0 if there is no problem.
 ///
 /// # Errors
 ///
-/// When it cannot be written as JSON.
+/// Returns an error if the report cannot be written as JSON.
 pub fn report(findings: &[Observation], json: bool, stdout: &Printer) -> Result<Exit, Diagnostic> {
     if json {
         let document = serde_json::json!({ "version": 1, "findings": findings });

@@ -1,8 +1,9 @@
-//! What git needs to merge and to compare sealed stores: two attributes of the file, and two commands in the repository's own
-//! configuration.
+//! The settings that git needs to merge and to compare sealed stores: two attributes of the file, and two commands in
+//! the repository's own configuration.
 //!
-//! The attributes are committed; the configuration is each clone's own, and git takes none of it from a repository. So a fresh
-//! clone lacks it, and a merge there leaves conflict marks in the store. `secrets init` sets both, and `doctor` checks them.
+//! The attributes are committed. The configuration belongs to each clone, and git never copies it from another
+//! repository. A fresh clone therefore lacks the two commands, and a merge in it leaves conflict marks in the store.
+//! `secrets init` sets both, and `doctor` checks them.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -12,20 +13,20 @@ use std::process::{Command, Stdio};
 
 use crate::scrub;
 
-/// The file of attributes, beside the store.
+/// The file of attributes, which lies beside the store.
 const ATTRIBUTES: &str = ".gitattributes";
 
 /// The store's name.
 const STORE: &str = "secrets.age";
 
-/// The line that git needs there.
+/// The line for the store in the file of attributes.
 const LINE: &str = "secrets.age diff=pbuild merge=pbuild";
 
-/// The entries of the repository's configuration, and their values.
+/// The entries of the repository's configuration, as pairs of name and value.
 const CONFIGURATION: [(&str, &str); 2] =
     [("diff.pbuild.textconv", "pbuild secrets textconv"), ("merge.pbuild.driver", "pbuild secrets merge %O %A %B")];
 
-/// What a repository lacks.
+/// A setting that a repository lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lack {
     /// The attributes of the store.
@@ -34,7 +35,8 @@ pub(crate) enum Lack {
     Driver,
 }
 
-/// Lists what the repository that a folder belongs to lacks for a store in it; nothing where there is no git.
+/// Lists the settings that the repository of a folder lacks for a store in that folder. The list is empty outside of
+/// a git repository.
 pub(crate) fn lacks(folder: &Path) -> Vec<Lack> {
     if !is_in_work_tree(folder) {
         return Vec::new();
@@ -46,12 +48,12 @@ pub(crate) fn lacks(folder: &Path) -> Vec<Lack> {
     attributes.into_iter().chain((!has_driver).then_some(Lack::Driver)).collect()
 }
 
-/// Sets what the repository of this folder lacks, and returns it with the places where it was written. Entries that are there
-/// already stay as they are.
+/// Makes the settings that the repository of this folder lacks, and returns each with the file that it was written
+/// to. Existing entries are not changed.
 ///
 /// # Errors
 ///
-/// When the file of attributes cannot be written, or git refuses.
+/// Returns an error if the file of attributes cannot be written, or if git fails.
 pub(crate) fn set(folder: &Path) -> io::Result<Vec<(Lack, PathBuf)>> {
     let mut done = Vec::new();
     for lack in lacks(folder) {
@@ -76,7 +78,7 @@ pub(crate) fn set(folder: &Path) -> io::Result<Vec<(Lack, PathBuf)>> {
     Ok(done)
 }
 
-/// Whether a file has the marks that git leaves where it could not merge two versions.
+/// Returns true if a file has the marks that git leaves if it cannot merge two versions.
 pub(crate) fn has_conflict_marks(path: &Path) -> bool {
     let Ok(content) = fs::read(path) else { return false };
     let mut lines = content.split(|byte| *byte == b'\n');
@@ -101,7 +103,7 @@ fn is_in_work_tree(folder: &Path) -> bool {
     run(folder, ["rev-parse", "--is-inside-work-tree"]).is_some_and(|said| said.trim_end() == "true")
 }
 
-/// Runs git, and returns what it said if it was content.
+/// Runs git, and returns its output if it succeeds.
 fn run<const WORDS: usize>(folder: &Path, words: [&str; WORDS]) -> Option<String> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let mut git = Command::new("git");

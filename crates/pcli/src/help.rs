@@ -1,8 +1,9 @@
-//! The command line as people read it: help screens in groups with examples, and tips for the words that people guess.
+//! The command line as people read it: help screens in groups with examples, and tips for words that people guess.
 //!
-//! Clap reads the flags and writes most of the screens. Three things are ours: commands stand in groups of what people do
-//! with them, `--help` begins with examples while `-h` fits on one screen, and a word that is no command or flag of ours is
-//! answered with the command that does it. A tip names no argument that was typed: one of them may be a value.
+//! Clap reads the flags and writes most of the screens. This module adds three things: commands stand in groups by
+//! their purpose; `--help` begins with examples, while `-h` fits on one screen; and an unknown command or flag is
+//! answered with the right command. A tip repeats no argument that the user typed, because an argument may be a
+//! value.
 
 use std::ffi::OsString;
 
@@ -10,47 +11,48 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches};
 use pscreen::{Diagnostic, Exit};
 
-/// What a tool knows of itself beside its flags.
+/// What a tool adds to its flags: the groups, examples and tips of its help screens.
 #[derive(Clone, Copy, Debug)]
 pub struct Guide {
     /// The tool's name.
     pub tool: &'static str,
-    /// The groups of commands below a path of commands, which is empty for the tool itself: path, heading, names.
+    /// Groups of commands: the path of the parent command (empty for the tool itself), the heading, and the names.
     pub groups: &'static [(&'static str, &'static str, &'static [&'static str])],
-    /// Lines of examples for a path of commands.
+    /// Lines of examples, each with the path of its command.
     pub examples: &'static [(&'static str, &'static str)],
-    /// Words that people guess for a command, and what to type instead: the words behind the tool's name.
+    /// Commands that people guess, each with the words to type after the tool's name instead.
     pub guesses: &'static [(&'static str, &'static str)],
-    /// Flags that people know from elsewhere: the path of commands, the flag, and what to do instead.
+    /// Flags that people know from other programs: the path of the command, the flag, and the advice.
     pub flags: &'static [(&'static str, &'static str, &'static str)],
-    /// Paths of commands that take names and never values: what is typed behind them is not shown.
+    /// Commands that accept names and never values, each with its advice. The words after such a command may be a
+    /// value, so no message shows them.
     pub silent: &'static [(&'static str, &'static str)],
 }
 
-/// The reason for which a command line is not carried out.
+/// The reason why a command line is not run.
 #[derive(Debug)]
 pub enum Refusal {
-    /// Clap's own: help that was asked for, or an error.
+    /// Clap's own answer: the help that the user asked for, or an error.
     Clap(clap::Error),
-    /// A better answer than clap's.
+    /// A tip, which helps more than clap's error.
     Tip(Diagnostic),
 }
 
-/// Reads a command line, the program's name first.
+/// Reads a command line, which begins with the program's name.
 ///
 /// # Errors
 ///
-/// Help that was asked for, and words that are none of the tool's.
+/// Returns a [`Refusal`] if the user asked for help, or if clap does not accept the words.
 pub fn parse<T: CommandFactory + FromArgMatches>(words: Vec<OsString>, guide: &Guide) -> Result<T, Refusal> {
     let command = arranged(T::command(), guide);
     let matches = command.clone().try_get_matches_from(words.clone());
     matches.and_then(|mut matches| T::from_arg_matches_mut(&mut matches)).map_err(|error| refusal(error, &words, guide))
 }
 
-/// Arranges the screens of a tool.
+/// Arranges the help screens of a tool.
 #[must_use]
 pub fn arranged(command: Command, guide: &Guide) -> Command {
-    // Clap would put its own flag before all groups.
+    // Clap would list its own help flag before all groups.
     arrange(command.disable_help_flag(true), "", guide)
 }
 
@@ -84,7 +86,7 @@ fn arrange(command: Command, path: &str, guide: &Guide) -> Command {
     command
 }
 
-/// Writes the list of commands by groups; those that are in none come last.
+/// Writes the list of commands by groups. Commands without a group come last.
 fn in_groups(command: Command, path: &str, guide: &Guide) -> Command {
     let (header, literal) = (*command.get_styles().get_header(), *command.get_styles().get_literal());
     let visible: Vec<&Command> = command.get_subcommands().filter(|one| !one.is_hide_set()).collect();

@@ -1,8 +1,9 @@
-//! Where values come from: `secrets` commands, resolution, trust, the record of builds.
+//! The sources of secrets' values: `secrets` commands, resolution, trust, the record of builds.
 //!
-//! Flags, env files, the manifest `app.toml`, the sealed store and the process environment enter here, each only as far
-//! as the user trusts it; [`resolve`](resolve::resolve) reads every value once. What leaves are [`psecret::Secret`]s
-//! with the source of each, and for people the screens of the `secrets` commands. A value is never printed.
+//! Values enter from flags, env files, the manifest `app.toml`, the sealed store and the process environment, as far
+//! as the user trusts the manifest to read them; [`resolve`](resolve::resolve) reads every value once. The results
+//! are [`psecret::Secret`]s, each with its source, and for people the screens of the `secrets` commands. A value is
+//! never printed.
 //!
 //! ```
 //! use std::path::Path;

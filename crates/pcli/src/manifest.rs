@@ -1,4 +1,4 @@
-//! Finds and reads `app.toml`, for both tools.
+//! Finding and reading `app.toml`, for both tools.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,32 +7,33 @@ use papp::{Manifest, ManifestError};
 
 use pscreen::{Diagnostic, Excerpt, Exit, Mark};
 
-/// The manifest's usual name.
+/// The manifest's default name.
 pub const MANIFEST_NAME: &str = "app.toml";
 
-/// The largest manifest that is read, in bytes: a thousand times what anybody wrote by hand.
+/// The largest manifest that is read, in bytes. Manifests that people write are a thousand times smaller.
 const LARGEST: usize = 1 << 20;
 
-/// A manifest and where it was found.
+/// A manifest and the path at which it was found.
 #[derive(Clone, Debug)]
 pub struct FoundManifest {
-    /// The file's path, as people are shown it.
+    /// The path of the file, as messages show it.
     pub path: PathBuf,
-    /// The manifest that the text holds.
+    /// The parsed manifest.
     pub manifest: Manifest,
-    /// The text of the file, read once: a start keeps the text that was checked, even if the file has changed since.
+    /// The text of the file. It is read once, so a start keeps the text that was checked even if the file changes
+    /// later.
     pub text: String,
 }
 
 impl FoundManifest {
-    /// The directory that its own paths are relative to.
+    /// Returns the directory that the manifest's paths are relative to.
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new(""))
     }
 }
 
-/// Why there is no manifest although there should be one.
+/// The reason why the manifest cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FindError {
     /// The file that the user named does not exist.
@@ -55,17 +56,18 @@ pub enum FindError {
         /// The file.
         path: PathBuf,
     },
-    /// The file breaks a rule.
+    /// The content of the file is not a valid manifest.
     #[error(transparent)]
     Broken(#[from] ManifestError),
 }
 
-/// Reads the manifest: the given file, else `app.toml` in the first of these directories that has one. A file of this name
-/// that is another program's ([`papp::foreign_key`]) counts only when it is given.
+/// Reads the manifest: the given file, or else `app.toml` in the first of these directories that has one. An
+/// `app.toml` that belongs to another program ([`papp::foreign_key`]) is read only if it is given.
 ///
 /// # Errors
 ///
-/// When the given file does not exist, or one that exists cannot be read or breaks a rule.
+/// Returns an error if the given file does not exist, or if a file that exists cannot be read or is not a valid
+/// manifest.
 pub fn find_manifest(given: Option<&Path>, directories: &[&Path]) -> Result<Option<FoundManifest>, FindError> {
     if let Some(path) = given {
         let bytes = read(path)?.ok_or_else(|| FindError::Missing { path: path.to_owned() })?;
@@ -80,8 +82,8 @@ pub fn find_manifest(given: Option<&Path>, directories: &[&Path]) -> Result<Opti
     Ok(None)
 }
 
-/// Finds an `app.toml` of another program in these directories, which [`find_manifest`] passes by. Says in words whose it
-/// seems to be, and how to say otherwise.
+/// Finds an `app.toml` of another program in these directories, which [`find_manifest`] skips. Returns a warning that
+/// names the key by which the file was recognised, and the flag that reads the file nevertheless.
 #[must_use]
 pub fn foreign_manifest(given: Option<&Path>, directories: &[&Path]) -> Option<String> {
     let places = directories.iter().map(|directory| place(directory)).take_while(|_| given.is_none());
@@ -92,12 +94,13 @@ pub fn foreign_manifest(given: Option<&Path>, directories: &[&Path]) -> Option<S
     })
 }
 
-/// Returns the place of a directory's manifest. People wrote `.` and know where that is; the place reads `app.toml`.
+/// Returns the path of a directory's manifest, without a leading `.`: people who wrote `.` know the directory, so
+/// messages show `app.toml`.
 fn place(directory: &Path) -> PathBuf {
     directory.strip_prefix(".").unwrap_or(directory).join(MANIFEST_NAME)
 }
 
-/// Reads the bytes of a file; `None` where there is none.
+/// Reads the bytes of a file, or returns `None` if the file does not exist.
 fn read(path: &Path) -> Result<Option<Vec<u8>>, FindError> {
     let _waiting = pscreen::waiting();
     match psecret::read_bounded(path, LARGEST) {
@@ -115,7 +118,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<FoundManifest, FindError> {
 }
 
 impl FindError {
-    /// Explains the error to people: the place, the masked line, the nearest key.
+    /// Explains the error to people, with the place, the masked line and the nearest key.
     #[must_use]
     pub fn diagnostic(&self) -> Diagnostic {
         let Self::Broken(error) = self else { return Diagnostic::from_error(self, Exit::Usage) };

@@ -1,4 +1,4 @@
-//! The manual pages of a tool, and its completion scripts, from the flags that it reads.
+//! The manual pages and the completion scripts of a tool, made from its flags.
 
 use std::io;
 use std::path::Path;
@@ -8,14 +8,14 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 use pscreen::{Diagnostic, Exit, Printer};
 
-/// Writes the manual pages of a tool into a folder, which is made if it is not there: one page for the tool and one for each
-/// of its commands, such as `pbuild-secrets-set.1`.
+/// Writes the manual pages of a tool into a folder, and makes the folder if it does not exist. The tool and each of
+/// its commands have a page of their own, such as `pbuild-secrets-set.1`.
 ///
-/// The pages say the same on every machine.
+/// The pages are the same on every machine.
 ///
 /// # Errors
 ///
-/// With exit code 1 when the folder cannot be made or a page cannot be written.
+/// Returns an error with exit code 1 if the folder cannot be made or a page cannot be written.
 pub fn write_pages(command: Command, folder: &Path) -> Result<(), Diagnostic> {
     let mut command = command.disable_help_subcommand(true);
     command.build();
@@ -28,7 +28,7 @@ pub fn write_pages(command: Command, folder: &Path) -> Result<(), Diagnostic> {
     })
 }
 
-/// Writes the page of one command and, below it, those of its own commands.
+/// Writes the page of one command, and the pages of its subcommands.
 fn write_page(command: &Command, source: &str, folder: &Path) -> io::Result<()> {
     for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
         write_page(inner, source, folder)?;
@@ -36,7 +36,8 @@ fn write_page(command: &Command, source: &str, folder: &Path) -> io::Result<()> 
     Man::new(command.clone()).source(source).generate_to(folder).map(drop)
 }
 
-/// Prints the script that completes a tool's commands and flags in a shell. A reader that goes away early is no fault.
+/// Prints the script that completes a tool's commands and flags in a shell. A reader that closes the pipe early is
+/// not an error.
 pub fn print_completions(mut command: Command, shell: Shell, stdout: &Printer) {
     let name = command.get_name().to_owned();
     let mut script = Vec::new();

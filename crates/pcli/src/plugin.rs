@@ -1,9 +1,9 @@
-//! A tool as a plugin of docker's client: `docker pbuild build .` is `pbuild build .` on the engine that docker's own flags
-//! name.
+//! A tool as a plugin of docker's client: `docker pbuild build .` runs `pbuild build .` on the engine that docker's
+//! own flags name.
 //!
-//! Docker starts a plugin with its global flags, the plugin's name and the words behind it (docker/cli
-//! `cli-plugins/manager`). The flags that choose an engine have variables of the same meaning; so that nothing else has to
-//! know that docker is calling, the program starts once more with them.
+//! Docker starts a plugin with docker's global flags, the plugin's name and the words after that name (docker/cli
+//! `cli-plugins/manager`). Each flag that chooses an engine has a variable with the same meaning. The program sets
+//! these variables and starts once more, so that no other code has to know that docker called.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -13,32 +13,32 @@ use std::process::Command;
 
 use pscreen::{Diagnostic, Exit};
 
-/// The word by which docker asks a plugin to describe itself.
+/// The word with which docker asks a plugin to describe itself.
 pub const METADATA: &str = "docker-cli-plugin-metadata";
 
-/// A plugin of docker's.
+/// A plugin of docker's client.
 #[derive(Clone, Copy, Debug)]
 pub struct Plugin {
-    /// The name under which docker finds it: a link to the tool, such as `docker-pbuild`.
+    /// The file name by which docker finds the plugin, such as `docker-pbuild`. The file is a link to the tool.
     pub program: &'static str,
-    /// Docker's name for it.
+    /// The plugin's name on docker's command line.
     pub name: &'static str,
-    /// One line about it.
+    /// A description in one line.
     pub description: &'static str,
 }
 
 /// The request of a call by docker.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Call {
-    /// The plugin shall describe itself.
+    /// Docker asks the plugin to describe itself.
     Metadata,
-    /// Proposals for a shell; docker's own way of asking, which has files as its answer here.
+    /// Docker asks for the words that complete a command line. The answer is to complete file names.
     Completion,
-    /// A command.
+    /// Docker runs a command.
     Run(Start),
 }
 
-/// How the tool starts for a command of docker's.
+/// The words and variables with which the tool starts for a command of docker.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Start {
     arguments: Vec<OsString>,
@@ -48,26 +48,26 @@ pub struct Start {
     name_at: usize,
 }
 
-/// A call by docker that cannot be followed.
+/// The reason why a call by docker cannot be run.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PluginError {
-    /// A global flag whose effect has no variable.
+    /// A global flag whose effect no variable has.
     #[error("docker's global flag {flag} is not followed")]
     Flag {
         /// The flag.
         flag: String,
     },
-    /// A flag without its value, or no command of this plugin.
+    /// A flag has no value, or the plugin's name is missing.
     #[error("docker called its plugin in an unknown way")]
     Unknown,
 }
 
-/// The tool could not start once more for docker.
+/// The error of a tool that could not start once more for docker.
 #[derive(Debug)]
 pub struct StartError(pub io::Error);
 
 impl PluginError {
-    /// The error in words for people.
+    /// Explains the error to people.
     #[must_use]
     pub fn diagnostic(&self) -> Diagnostic {
         let diagnostic = Diagnostic::from_error(self, Exit::Usage);
@@ -81,7 +81,7 @@ impl PluginError {
 }
 
 impl StartError {
-    /// The error in words for people.
+    /// Explains the error to people.
     #[must_use]
     pub fn diagnostic(&self) -> Diagnostic {
         Diagnostic::from_error(&self.0, Exit::Failed).note("while starting once more for docker")
@@ -89,13 +89,13 @@ impl StartError {
 }
 
 impl Plugin {
-    /// Whether docker calls, going by the name of the program.
+    /// Returns true if docker started the program, which shows in the program's name.
     #[must_use]
     pub fn is_called(&self, program: Option<&OsStr>) -> bool {
         program.and_then(|program| Path::new(program).file_name()).is_some_and(|name| name == self.program)
     }
 
-    /// Describes the plugin for docker, as JSON.
+    /// Returns the plugin's description for docker, as JSON.
     #[must_use]
     pub fn metadata(&self, version: &str) -> String {
         serde_json::json!({
@@ -107,11 +107,11 @@ impl Plugin {
         .to_string()
     }
 
-    /// Reads docker's command line, the program's name left out.
+    /// Reads docker's command line, without the program's name.
     ///
     /// # Errors
     ///
-    /// [`PluginError`].
+    /// Returns a [`PluginError`] if the call cannot be run.
     pub fn call(&self, words: impl IntoIterator<Item = OsString>) -> Result<Call, PluginError> {
         let mut words = words.into_iter().enumerate();
         let mut start = Start::default();
@@ -138,7 +138,8 @@ impl Plugin {
                 "-H" | "--host" => start.set.push(("DOCKER_HOST", value()?)),
                 "-c" | "--context" => {
                     start.set.push(("DOCKER_CONTEXT", value()?));
-                    // With docker the flag goes before this variable; the variable alone goes before the other.
+                    // In docker, the flag `--context` wins over `DOCKER_HOST`. The variable `DOCKER_CONTEXT` does
+                    // not, so `DOCKER_HOST` is removed.
                     start.removed.push("DOCKER_HOST");
                 }
                 "-l" | "--log-level" => drop(value()?),
@@ -153,7 +154,7 @@ impl Plugin {
     }
 }
 
-/// Splits a flag from the value that is attached to it: `--host=unix:///s`, `-Hunix:///s`.
+/// Splits a flag from an attached value, as in `--host=unix:///s` and `-Hunix:///s`.
 fn flag(word: &str) -> (&str, Option<&str>) {
     if word.starts_with("--") {
         return word.split_once('=').map_or((word, None), |(flag, value)| (flag, Some(value)));
@@ -167,44 +168,44 @@ fn flag(word: &str) -> (&str, Option<&str>) {
 }
 
 impl Start {
-    /// Starts with these words, without any flag of docker's.
+    /// Makes a start with these words, and without any flag of docker.
     #[must_use]
     pub fn with(arguments: Vec<OsString>) -> Self {
         Self { arguments, ..Self::default() }
     }
 
-    /// The words behind the plugin's name.
+    /// Returns the words after the plugin's name.
     #[must_use]
     pub fn arguments(&self) -> &[OsString] {
         &self.arguments
     }
 
-    /// The position of the plugin's name among docker's words.
+    /// Returns the position of the plugin's name among docker's words.
     #[must_use]
     pub fn name_at(&self) -> usize {
         self.name_at
     }
 
-    /// The value that a flag of docker's gives a variable.
+    /// Returns the value of a variable, if one of docker's flags sets it.
     #[must_use]
     pub fn variable(&self, name: &str) -> Option<&OsStr> {
         self.set.iter().rev().find(|(set, _)| *set == name).map(|(_, value)| value.as_os_str())
     }
 
-    /// The same start with other words.
+    /// Returns the same start with other words.
     #[must_use]
     pub fn calling(self, arguments: Vec<OsString>) -> Self {
         Self { arguments, ..self }
     }
 
-    /// The same start with one more variable.
+    /// Returns the same start with one more variable.
     #[must_use]
     pub fn setting(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
         self.set.push((name, value.into()));
         self
     }
 
-    /// Becomes the tool, under its own name. Returns when that fails.
+    /// Replaces this process by the tool, under the tool's own name. Returns only if that fails.
     #[must_use]
     pub fn exec(self, name: &str) -> StartError {
         let program = match std::env::current_exe() {

@@ -1,4 +1,4 @@
-//! Protects each tool's own process before anything else.
+//! Protection of each tool's own process.
 
 use std::io::Write as _;
 use std::panic;
@@ -7,13 +7,13 @@ use std::process::Command;
 use crate::OWN_VARIABLES;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-/// Keeps this process's memory to itself and its last words short.
+/// Keeps other processes from reading this process's memory, and data out of its panic messages.
 ///
-/// No core dump is written and no other process of the same user may attach (K12), because both would hold secrets. A
-/// panic says where it happened and never what it was about: a panic's text may hold data.
+/// No core dump is written, and no other process of the same user may attach (K12), because both would expose
+/// secrets. A panic prints its place and not its message, because the message may hold data.
 ///
-/// A kernel that refuses leaves the process as it was: the protection is a second line, not a promise. Only Linux lets a
-/// process keep others of its user away; elsewhere there is no core dump, and no more.
+/// If the kernel refuses, the process goes on without the protection, which is only a second line of defence. Only
+/// Linux keeps other processes of the same user away; other systems only write no core dump.
 pub fn protect() {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     let _ = setrlimit(Resource::Core, none);
@@ -22,15 +22,16 @@ pub fn protect() {
     panic::set_hook(Box::new(|information| {
         let place =
             information.location().map_or_else(String::new, |place| format!(" at {}:{}", place.file(), place.line()));
-        // Standard error itself: the printer may be what panicked, or be locked. Nothing here comes from data.
+        // This writes to standard error directly, because the printer may be locked, or may itself have panicked. The
+        // text holds no data.
         let _ = writeln!(std::io::stderr(), "error: internal error{place}; please report this line");
     }));
 }
 
-/// Takes what is ours alone out of what a child process inherits.
+/// Removes the tools' own variables from the environment of a child process.
 ///
-/// All else stays: a provider logs in with variables of its own (`VAULT_TOKEN`, `OP_SERVICE_ACCOUNT_TOKEN`), and what a
-/// program gets is then what it would get in the caller's shell.
+/// All other variables stay. A provider logs in with variables of its own (`VAULT_TOKEN`,
+/// `OP_SERVICE_ACCOUNT_TOKEN`), so a program gets the same environment as in the caller's shell.
 pub fn scrub(command: &mut Command) -> &mut Command {
     OWN_VARIABLES.iter().fold(command, |command, variable| command.env_remove(variable))
 }
@@ -41,7 +42,8 @@ mod tests {
 
     const CHILD: &str = "PCLI_TEST_PROTECTED_CHILD";
 
-    /// Runs itself again, so that the hook and the limits stay out of the other tests.
+    /// The test runs itself again as a child process, so that the panic hook and the limits do not affect other
+    /// tests.
     #[test]
     fn a_protected_process_has_no_core_no_debugger_and_no_talk_k12() {
         if std::env::var_os(CHILD).is_some() {

@@ -1,7 +1,8 @@
-//! The last builds of a project: which secrets were offered, asked for, mentioned. Names and numbers, nothing else.
+//! The record of a project's last builds: which secrets were offered, requested and mentioned. It holds names and
+//! numbers only.
 //!
-//! One private file for each project, in the user's state folder. It helps `doctor` to name secrets that no build
-//! needs; a build whose record cannot be written is as good as any other.
+//! Each project has one private file in the user's state folder. `doctor` uses the record to name secrets that no
+//! build needs. A build whose record cannot be written is still a good build.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::sealed::folder_name;
 
-/// How many builds are remembered.
+/// The number of builds that are remembered.
 pub const REMEMBERED_BUILDS: usize = 20;
 
 /// The largest record that is read, in bytes.
@@ -24,11 +25,11 @@ const LARGEST: u64 = 4 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BuildOutcome {
-    /// Searched, and nothing found.
+    /// The image was searched, and nothing was found.
     Clean,
-    /// A value was found.
+    /// A value was found in the image.
     Leak,
-    /// Something could not be searched.
+    /// A part of the image could not be searched.
     Incomplete,
 }
 
@@ -37,24 +38,24 @@ pub enum BuildOutcome {
 pub struct SecretUse {
     /// The secret's name.
     pub name: String,
-    /// How many steps were offered it, or mount it themselves.
+    /// The number of steps that were offered the secret, or that mount it themselves.
     pub steps: usize,
-    /// How many of these ran.
+    /// The number of these steps that ran.
     pub ran: usize,
-    /// How many of these came from the cache, and so asked for nothing.
+    /// The number of these steps that came from the cache, and so did not request the secret.
     pub cached: usize,
-    /// How often the engine asked for the secret.
+    /// The number of times that the engine requested the secret.
     pub asked: u64,
-    /// Whether a command of these steps mentions it, or runs a program that is known to read it.
+    /// True if a command of these steps mentions the secret, or runs a program that is known to read it.
     pub mentioned: bool,
 }
 
 /// One build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuildRecord {
-    /// When it ended, RFC 3339.
+    /// The time at which the build ended, in the format of RFC 3339.
     pub at: String,
-    /// How it ended.
+    /// How the build ended.
     pub outcome: BuildOutcome,
     /// The secrets of the build.
     pub secrets: Vec<SecretUse>,
@@ -75,17 +76,18 @@ struct File {
     builds: Vec<BuildRecord>,
 }
 
-/// Reads the remembered builds of a project, the last build last. A record that cannot be read counts as none.
+/// Reads the remembered builds of a project, in the order in which they ended. If the record cannot be read, the list
+/// is empty.
 #[must_use]
 pub fn last_builds(project: &Path, environment: &Environment<'_>) -> Vec<BuildRecord> {
     file(project, environment).map(|path| read(&path).builds).unwrap_or_default()
 }
 
-/// Remembers one more build of the project in this folder.
+/// Adds a build to the record of the project in this folder.
 ///
 /// # Errors
 ///
-/// When the state folder cannot be written; `NotFound` when there is none.
+/// Returns an error if the state folder cannot be written, of the kind `NotFound` if there is no state folder.
 pub fn remember_build(project: &Path, build: BuildRecord, environment: &Environment<'_>) -> io::Result<()> {
     let path = file(project, environment).ok_or(io::ErrorKind::NotFound)?;
     let folder = path.parent().unwrap_or(Path::new("/"));
@@ -95,7 +97,7 @@ pub fn remember_build(project: &Path, build: BuildRecord, environment: &Environm
     known.builds.push(build);
     let surplus = known.builds.len().saturating_sub(REMEMBERED_BUILDS);
     known.builds.drain(..surplus);
-    // A temporary file is 0600, and a reader sees the old record or the new one.
+    // The temporary file has the mode 0600, and a reader sees either the old record or the new one.
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(&serde_json::to_vec(&known)?)?;
     file.persist(&path).map_err(|error| error.error)?;
@@ -142,7 +144,7 @@ mod tests {
         assert!(last_builds(two.path(), &environment).is_empty());
         let path = file(one.path(), &environment).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
-        // A record that somebody damaged begins anew.
+        // A damaged record is replaced by a new one.
         fs::write(&path, "{\"version\":1,\"builds\":[{").unwrap();
         assert!(last_builds(one.path(), &environment).is_empty());
         remember_build(one.path(), build(1), &environment).unwrap();

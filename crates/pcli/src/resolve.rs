@@ -1,8 +1,8 @@
-//! Where a user secret's value comes from: flags, env files, the manifest's `from`, the env files that it names, the
-//! sealed store, the process environment; the first hit wins.
+//! The sources of a user secret's value: flags, env files, the manifest's `from`, the env files that the manifest
+//! names, the sealed store, and the process environment. The first source that has a value wins.
 //!
-//! Values are read once, here, and never leave [`psecret::Secret`]. A secret that the work does not need is taken when
-//! it is at hand, because the search knows more with it, and is never required.
+//! This module reads every value once, into a [`psecret::Secret`]. Secrets that the command does not need are read
+//! too if their values are at hand, because the search then covers them; they are never required.
 
 mod command;
 mod command_error;
@@ -33,21 +33,22 @@ use crate::FoundManifest;
 use crate::trust::{Act, Danger, Trusted, acts_on_host};
 use pscreen::Cancellation;
 
-/// Which secrets are needed.
+/// The purpose of a command, which decides which secrets it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// The secrets that a build offers to its steps.
     Build,
     /// The secrets that the running app gets.
     Run,
-    /// No secret; but a search knows more with each, so it takes the values at hand and runs the trusted commands.
+    /// A search needs no secret. It reads all values at hand and runs the trusted commands, because it covers only
+    /// the values that it knows.
     Search,
-    /// No secret: a list shows what is at hand, and runs nothing.
+    /// A list needs no secret. It shows the values at hand, and runs no command.
     List,
 }
 
 impl Purpose {
-    /// The tool whose commands do this work.
+    /// Returns the name of the tool whose commands have this purpose.
     #[must_use]
     pub(crate) fn tool(self) -> &'static str {
         match self {
@@ -58,7 +59,7 @@ impl Purpose {
 }
 
 impl Purpose {
-    /// How the tool reads env files by default.
+    /// Returns the tool's default dialect for env files.
     #[must_use]
     pub(crate) fn dialect(self) -> Dialect {
         match self {
@@ -68,57 +69,61 @@ impl Purpose {
     }
 }
 
-/// Whether the manifest may act: run commands, read files and variables that it names, mount what is the host's.
+/// Whether the manifest may act on this machine: run commands, read files and variables, and mount paths of the host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Trust {
-    /// The user said so, with `--trust-config`.
+    /// The manifest may act, because the user said so with `--trust-config`.
     Granted,
-    /// The user did not; what was trusted once with `pbuild trust` acts all the same.
+    /// The user did not give `--trust-config`. Acts that the user allowed earlier with `pbuild trust` are still
+    /// allowed.
     #[default]
     Withheld,
 }
 
-/// How a warning about a secret is treated.
+/// The treatment of warnings about secrets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Strictness {
-    /// A warning is printed; the default.
+    /// Warnings are printed. This is the default.
     #[default]
     Lenient,
-    /// A warning ends the command (`--strict`).
+    /// Warnings end the command (`--strict`).
     Strict,
 }
 
-/// The secrets that the command line gives.
+/// The sources of secrets on the command line.
 #[derive(Clone, Debug, Default)]
 pub struct SecretSources {
-    /// `--secret`, as written.
+    /// The values of `--secret`, as written.
     pub flags: Vec<String>,
-    /// `--env-file`; a name in a later file replaces that of an earlier one.
+    /// The files of `--env-file`. A name in a later file replaces the same name of an earlier file.
     pub env_files: Vec<PathBuf>,
-    /// How env files are read.
+    /// The dialect in which env files are read.
     pub dialect: Dialect,
-    /// `--allow-name`: names taken from env files although they change how programs run.
+    /// The names of `--allow-name`, which are read from env files although they change how programs run.
     pub allowed_names: Vec<String>,
     /// `--strict`.
     pub strictness: Strictness,
     /// `--trust-config`.
     pub trust: Trust,
-    /// Secrets whose values the caller has kept: one of these that is found nowhere else is not missing.
+    /// The secrets whose values the caller has kept. Such a secret is not missing, even if no source has its value.
     pub kept: BTreeSet<String>,
 }
 
-/// The values that were found, and the secrets without one.
+/// The secrets with a value, and the names of those without one.
 #[derive(Debug, Default)]
 pub struct Resolution {
-    /// The secrets, those of the manifest first, in its order. Each has the scope that the manifest says.
+    /// The secrets that have a value: first those of the manifest, in its order, then all others. Each has the scope
+    /// that the manifest gives it.
     pub secrets: Vec<Secret>,
-    /// Names whose `value` needs variables that exist at run time alone: no build gets them, and the start makes them.
+    /// The names of composed secrets whose `value` needs variables that exist only at run time. A build does not get
+    /// these secrets; the start composes them.
     pub deferred: Vec<String>,
-    /// Names that are set, and set to nothing: there is nothing to hide, and a container has them as docker sets them.
+    /// The names whose value is empty. An empty value needs no protection; a container gets the variable empty, as
+    /// with docker.
     pub empty: Vec<String>,
-    /// The secrets that would have a value, if the manifest were trusted to get it; the command does not need them.
+    /// The secrets that the command does not need and that would have a value if the user trusted the manifest.
     pub untrusted: Vec<Untrusted>,
-    /// Why what was trusted once does not count.
+    /// The reason why the trust that the user gave earlier does not count.
     pub danger: Option<Danger>,
     /// Warnings for people, without any value.
     pub warnings: Vec<String>,
@@ -126,11 +131,13 @@ pub struct Resolution {
 
 /// Finds and reads every secret.
 ///
-/// `inputs` lends the environment and standard input. Commands of the manifest stop when `cancellation` says so.
+/// `inputs` provides the environment and standard input. When `cancellation` ends the work, commands of the manifest
+/// are ended.
 ///
 /// # Errors
 ///
-/// The first thing that is wrong; secrets that are found nowhere are told together ([`ResolveError::Missing`]).
+/// Returns the first error. Only secrets that no source has are collected and reported together, as
+/// [`ResolveError::Missing`].
 pub fn resolve(
     sources: &SecretSources,
     manifest: Option<&FoundManifest>,
@@ -157,7 +164,7 @@ pub fn resolve(
     let mut store = LazyStore::new(manifest);
     for secret in &declared.secrets {
         let name = SecretName::parse(&secret.name)?;
-        // A flag without a value stands for this one too: nothing else is asked.
+        // If a flag for this name had no value, no other source is asked.
         if search.has(&name) || search.absent.contains(&name) || search.empty.contains(&name) {
             continue;
         }
@@ -230,7 +237,8 @@ pub fn resolve(
     Ok(Resolution { secrets, deferred, empty, untrusted: passed, danger, warnings })
 }
 
-/// Refuses a start that would mount paths of the host without trust, before anything is read or run for the start.
+/// Refuses a start that would mount paths of the host without trust. This check precedes all reading and running for
+/// the start.
 fn may_reach_the_host(manifest: Option<&FoundManifest>, trusted: &Trusted) -> Result<(), ResolveError> {
     let Some(found) = manifest else { return Ok(()) };
     let acts: Vec<Act> = acts_on_host(&found.manifest).into_iter().filter(|act| !trusted.covers(act)).collect();
@@ -245,7 +253,7 @@ fn by_name(manifest: &Manifest) -> HashMap<&str, &papp::Secret> {
     manifest.secrets.iter().map(|secret| (secret.name.as_str(), secret)).collect()
 }
 
-/// Translates the manifest's choice of which parts of a value count.
+/// Converts the manifest's choice of a value's parts.
 #[must_use]
 pub fn part_choice(parts: &papp::Parts) -> PartChoice {
     match parts {
@@ -255,28 +263,29 @@ pub fn part_choice(parts: &papp::Parts) -> PartChoice {
     }
 }
 
-/// Reads a value. A signal ends the process while somebody still has to write it.
+/// Reads a value. During the read, a signal ends the process at once, because the value may come from a pipe that
+/// nobody writes to.
 fn read_value(place: &Place, name: &SecretName, inputs: &mut Inputs<'_>) -> Result<UserSecret, SecretError> {
     let _waiting = pscreen::waiting();
     place.read(name, inputs)
 }
 
-/// Reads an env file, in the same way.
+/// Reads an env file. During the read, a signal ends the process at once.
 fn read_env_file(path: &Path, dialect: Dialect, inputs: &mut Inputs<'_>) -> Result<EnvFile, SecretError> {
     let _waiting = pscreen::waiting();
     EnvFile::read(path, dialect, inputs)
 }
 
-/// A search under way.
+/// The state of a search for all secrets.
 struct Search<'a> {
     declared: &'a Manifest,
     /// The declared secrets by their names.
     by_name: HashMap<&'a str, &'a papp::Secret>,
     purpose: Purpose,
     found: SecretIndex,
-    /// Optional secrets of flags without a value.
+    /// The names of optional secrets whose flags had no value.
     absent: BTreeSet<SecretName>,
-    /// Names that are set to nothing.
+    /// The names whose value is empty.
     empty: BTreeSet<SecretName>,
     warnings: Vec<String>,
 }
@@ -298,19 +307,19 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Whether its trusted command is run.
+    /// Returns true if this command runs the secret's own command.
     fn fetches(&self, secret: &papp::Secret) -> bool {
         self.needs(secret) || self.purpose == Purpose::Search
     }
 
-    /// Whether the command goes on when a secret's own command gives no value. A search stops for secrets of a build,
-    /// as the build does. For secrets of the app alone it goes on with a warning: the user who searches an image may
-    /// have no access to them.
+    /// Returns true if a failure of the secret's own command is only a warning. A search fails, like a build, if a
+    /// secret of builds has no value. For secrets of the app alone, it continues with a warning, because the user who
+    /// searches an image may not have access to them.
     fn goes_without(&self, secret: &papp::Secret) -> bool {
         self.purpose == Purpose::Search && !secret.in_build()
     }
 
-    /// Takes a name that is set to nothing. A step of a build does not get it.
+    /// Records a name whose value is empty. A build does not give it to its steps.
     fn take_empty(&mut self, name: SecretName) {
         if self.purpose == Purpose::Build && self.declared_as(&name).is_some_and(papp::Secret::in_build) {
             self.warnings.push(format!("`{name}` is set to nothing, so it is no secret; no step gets it"));
@@ -318,19 +327,19 @@ impl<'a> Search<'a> {
         self.empty.insert(name);
     }
 
-    /// Says that a secret which may have no value has none.
+    /// Warns that an optional secret has no value.
     fn go_without(&mut self, name: &SecretName) {
         self.warnings.push(format!("`{name}` is optional and has no value; nothing gets it"));
     }
 
-    /// Under `--strict`, refuses a value that cannot be searched for everywhere.
+    /// Refuses values that cannot be searched for in every form (`--strict`).
     fn check_searchable(&self) -> Result<(), ResolveError> {
         let judged = self.found.iter().map(|secret| (secret.name().clone(), Searchability::of(secret.value())));
         let secrets: Vec<_> = judged.filter(|(_, searchability)| *searchability != Searchability::Full).collect();
         if secrets.is_empty() { Ok(()) } else { Err(ResolveError::NotSearchable { secrets }) }
     }
 
-    /// Finds a name that has a value here and differs from this name in case alone.
+    /// Finds a name that has a value and differs from `name` in case alone.
     fn similar(&self, name: &str, inputs: &Inputs<'_>) -> Option<String> {
         let given =
             self.found.iter().map(|secret| secret.name().as_str()).find(|known| known.eq_ignore_ascii_case(name));
@@ -341,7 +350,7 @@ impl<'a> Search<'a> {
         given.map(str::to_owned).or_else(in_environment)
     }
 
-    /// Takes a value of an env file, together with the value that the other dialect reads in its place.
+    /// Adds a value of an env file, with the value that the other dialect would read.
     fn take_read(
         &mut self,
         name: SecretName,
@@ -356,13 +365,13 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Takes a value under the scope and in the shape that the manifest says.
+    /// Adds a value, with the scope and delivery that the manifest gives it.
     fn take(&mut self, name: SecretName, value: UserSecret, source: Source) -> Result<(), ResolveError> {
         let choice = self.declared_as(&name).map(|secret| part_choice(&secret.parts)).unwrap_or_default();
         self.take_with(name, value, source, choice)
     }
 
-    /// Takes a value under the scope and in the shape that the manifest says, with this choice of its parts.
+    /// Adds a value, with the scope and delivery that the manifest gives it, and with this choice of parts.
     fn take_with(
         &mut self,
         name: SecretName,
@@ -378,7 +387,7 @@ impl<'a> Search<'a> {
         });
         let delivery = match declared {
             Some(secret) if secret.delivery == papp::Delivery::File => Delivery::File,
-            // Docker's ids such as `npm-token` are no variables; their steps find them as files.
+            // Docker's ids such as `npm-token` are not valid names of variables; steps find such secrets as files.
             None if !name.is_variable() => Delivery::File,
             Some(_) | None => Delivery::Variable,
         };
@@ -396,7 +405,8 @@ impl<'a> Search<'a> {
             Some(false) => Rebuild::Never,
         };
         let secret = match Secret::fits(&name, &value, delivery) {
-            // Docker takes any file for a secret: a keystore or a bundle of certificates is one that steps read as a file.
+            // Docker accepts any file as a secret. A keystore or a bundle of certificates is not valid as a variable,
+            // so steps read it as a file.
             Err(error) if error.is_no_variable() && declared.is_none() && self.purpose != Purpose::Run => {
                 self.warnings.push(format!("{error}; so `{name}` is the path of a file with the value"));
                 Secret::new(name, value, scope, Delivery::File, source)?
@@ -457,7 +467,8 @@ impl<'a> Search<'a> {
             let mut split = Vec::new();
             for warning in file.warnings() {
                 match warning {
-                    // The line below says it, together with everything else that the dialects read otherwise.
+                    // `readings::both` warns about these quotes after the loop, together with all other values that
+                    // the dialects read differently.
                     EnvFileWarning::QuotesKept { .. } => {}
                     EnvFileWarning::ReadableByOthers if sources.strictness == Strictness::Strict => {
                         return Err(ResolveError::EnvFileOpenToOthers { path: path.clone() });
@@ -481,14 +492,14 @@ impl<'a> Search<'a> {
                     EnvValue::FromEnvironment => inputs.variable(entry.name.as_str()),
                 };
                 let Some(value) = value else {
-                    // Without the name: a line without `=` may be a piece of a value.
+                    // The warning does not show the name, because a line without `=` may be a piece of a value.
                     self.warnings.push(format!(
                         "{}: line {line}: a name without `=` that the environment does not have; it is left out",
                         path.display()
                     ));
                     continue;
                 };
-                // The last one counts, an empty one too.
+                // The last line for a name counts, even if its value is empty.
                 self.found.remove(&entry.name);
                 self.empty.remove(&entry.name);
                 if value.is_empty() {
@@ -509,7 +520,7 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Follows a trusted `from`. A secret that the command does not need may have no value there.
+    /// Reads the value from a trusted `from`. If the command does not need the secret, it may have no value.
     fn origin(
         &mut self,
         secret: &papp::Secret,

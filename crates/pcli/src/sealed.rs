@@ -1,7 +1,7 @@
 //! The sealed store of a project, `secrets.age` beside `app.toml`, and the identity that opens it.
 //!
-//! The file is meant to be committed, so anybody may read it; what it held before the last change lies sealed in the
-//! user's state folder, out of the repository.
+//! The store is meant to be committed, so anybody may read the file. The backup with the store's earlier content is
+//! sealed too, and lies in the user's state folder, outside of the repository.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -19,43 +19,43 @@ use pscreen::{Diagnostic, Exit};
 
 mod passphrase;
 
-/// The store's name.
+/// The store's file name.
 pub const STORE_NAME: &str = "secrets.age";
 
-/// The variable that holds an identity where there is no file for it, as in CI.
+/// The variable that holds an identity if there is no file for it, as in CI.
 pub const IDENTITY_VARIABLE: &str = "PBUILD_IDENTITY";
 
-/// The variable that holds the passphrase of a wrapped identity where nobody can be asked.
+/// The variable that holds the passphrase of a wrapped identity if nobody can be asked.
 pub const PASSPHRASE_VARIABLE: &str = "PBUILD_PASSPHRASE";
 
-/// The variable that holds the passphrase which is to take the old passphrase's place.
+/// The variable that holds the new passphrase when a passphrase is replaced.
 pub(crate) const NEW_PASSPHRASE_VARIABLE: &str = "PBUILD_NEW_PASSPHRASE";
 
-/// The variables that no child process inherits: each of them opens or stands for something that is ours alone.
+/// The variables that no child process inherits, because each of them holds a key or a passphrase of the tools.
 pub const OWN_VARIABLES: [&str; 5] =
     [IDENTITY_VARIABLE, OPERATOR_VARIABLE, PASSPHRASE_VARIABLE, NEW_PASSPHRASE_VARIABLE, CACHE_KEY_VARIABLE];
 
-/// The variable that holds the key of an operator of prun's projects where there is no file for it.
+/// The variable that holds the key of an operator of prun's projects if there is no file for it.
 pub const OPERATOR_VARIABLE: &str = "PRUN_IDENTITY";
 
-/// The variable that holds the key of digests where there is no store for it.
+/// The variable that holds the key of digests if there is no store for it.
 pub const CACHE_KEY_VARIABLE: &str = "PBUILD_CACHE_KEY";
 
-/// The folder below the user's configuration and state.
+/// The name of the folder below the user's configuration folder and state folder.
 const TOOL: &str = "pbuild";
 
-/// Why the store cannot be used. No message holds a value.
+/// The reason why the store cannot be used. No message holds a value.
 #[derive(Debug, thiserror::Error)]
 pub enum SealedError {
-    /// The file or the identity is not as it should be.
+    /// The store or the identity cannot be used.
     #[error(transparent)]
     Vault(#[from] VaultError),
-    /// The file opens and holds no store.
+    /// The file opens, but its content is not a store.
     #[error("{} opens, but holds no store", path.display())]
     Content {
         /// The file.
         path: PathBuf,
-        /// The problem of the content, by line.
+        /// The problem of the content, with its line.
         source: psecret::StoreError,
     },
     /// A merge of git left two versions in the file.
@@ -67,37 +67,37 @@ pub enum SealedError {
     /// There is no store.
     #[error("there is no sealed store at {}", path.display())]
     Absent {
-        /// Where it would be.
+        /// The path at which the store would be.
         path: PathBuf,
     },
     /// Neither a configuration folder nor a variable can hold the identity.
     #[error("no place for the identity: neither HOME nor XDG_CONFIG_HOME is an absolute path")]
     NoHome,
-    /// The variable holds something else.
+    /// The variable holds bytes that are not text.
     #[error("{variable} is not text")]
     NotText {
-        /// Which variable.
+        /// The variable.
         variable: &'static str,
     },
-    /// A passphrase that could be guessed.
+    /// The passphrase is so short that it could be guessed.
     #[error("a passphrase has {} characters or more", pvault::SHORTEST_PASSPHRASE)]
     ShortPassphrase,
     /// The two passphrases that were typed differ.
     #[error("the two passphrases differ; nothing was changed")]
     TwoPassphrases,
-    /// There is nobody to ask for a passphrase.
+    /// There is no terminal on which to ask for a passphrase.
     #[error("there is no terminal to ask for a new passphrase")]
     NoTerminal,
     /// The terminal gave no answer.
     #[error("failed to ask for a passphrase")]
     Prompt(#[source] std::io::Error),
-    /// The text of the variable could be guessed.
+    /// The key in the variable could be guessed.
     #[error("{CACHE_KEY_VARIABLE} is no key: 32 random bytes, as hex or base64")]
     WeakKey,
-    /// The kernel gave no random numbers.
+    /// The kernel provides no random numbers.
     #[error("failed to get random numbers")]
     Random(#[source] std::io::Error),
-    /// The store does not list the identity that would write it: whoever wrote would lock themselves out.
+    /// The store does not list the identity that would write it, so the user would lose access to it.
     #[error("{} does not list your identity as a recipient", path.display())]
     NotListed {
         /// The store.
@@ -106,7 +106,7 @@ pub enum SealedError {
 }
 
 impl SealedError {
-    /// Explains the error to people, and says what to do.
+    /// Explains the error to people, with advice.
     #[must_use]
     pub fn diagnostic(&self) -> Diagnostic {
         let diagnostic = Diagnostic::from_error(self, self.exit());
@@ -163,7 +163,7 @@ impl SealedError {
         }
     }
 
-    /// Whether the store is simply not for whoever runs this.
+    /// Returns true if the user who runs the command has no access to the store.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         matches!(
@@ -185,15 +185,15 @@ pub struct ProjectStore {
 }
 
 impl ProjectStore {
-    /// Takes the store in the folder of a manifest, whether there is one yet or not.
+    /// Finds the store beside a manifest. The store need not exist yet.
     ///
     /// # Errors
     ///
-    /// [`VaultError::NotAFile`] when another user's symbolic link stands there.
+    /// Returns [`VaultError::NotAFile`] if the path is a symbolic link of another user.
     pub fn beside(directory: &Path, environment: &Environment<'_>) -> Result<Self, SealedError> {
         let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
         let file = SealedFile::open_shared(&directory.join(STORE_NAME))?;
-        // Projects must not share a backup, so its folder is named by where the project lies.
+        // Each project needs a backup of its own, so the backup's folder is named after the path of the project.
         let place = fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
         let file = match state_folder(environment, TOOL) {
             Some(folder) => file.with_state_in(&folder.join("stores").join(folder_name(&place))),
@@ -202,13 +202,13 @@ impl ProjectStore {
         Ok(Self { file })
     }
 
-    /// Where it lies.
+    /// Returns the path of the store.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.file.path()
     }
 
-    /// Whether the project has a store.
+    /// Returns true if the project has a store.
     #[must_use]
     pub fn exists(&self) -> bool {
         self.path().symlink_metadata().is_ok()
@@ -218,9 +218,11 @@ impl ProjectStore {
     ///
     /// # Errors
     ///
-    /// [`SealedError::Absent`]; those of the file and its content.
+    /// Returns [`SealedError::Absent`] if the project has no store, and an error if the file or its content cannot be
+    /// read.
     pub fn read(&self, identity: &Identity) -> Result<Store, SealedError> {
-        // Absent is absent: another branch of the repository may have none.
+        // A missing store is reported as absent even if a backup exists, because another branch of the repository may
+        // have no store.
         if !self.exists() {
             return Err(SealedError::Absent { path: self.path().to_owned() });
         }
@@ -231,11 +233,11 @@ impl ProjectStore {
         self.parse(content)
     }
 
-    /// Makes a store that only this identity opens.
+    /// Makes a store that only this identity opens. Returns `None` if a store exists already.
     ///
     /// # Errors
     ///
-    /// Those of the file; `None` means that there is one already.
+    /// Returns an error if the file cannot be written.
     pub fn create(&self, identity: &Identity) -> Result<Option<()>, SealedError> {
         let locked = self.file.lock()?;
         if self.exists() {
@@ -248,12 +250,13 @@ impl ProjectStore {
         Ok(Some(()))
     }
 
-    /// Changes the store under its lock, sealed for the recipients that it lists afterwards. When one of them left, the
-    /// backup is sealed anew too.
+    /// Changes the store under its lock, and seals it for the recipients that it lists after the change. If a
+    /// recipient was removed, the backup is sealed anew, too.
     ///
     /// # Errors
     ///
-    /// The closure's own, after which nothing is written; those of the file; [`SealedError::NotListed`].
+    /// Returns the error of the closure, in which case nothing is written; an error if the file cannot be read or
+    /// written; and [`SealedError::NotListed`] if the changed store does not list the identity.
     pub fn change<T, E: From<SealedError>>(
         &self,
         identity: &Identity,
@@ -262,7 +265,7 @@ impl ProjectStore {
         let locked = self.file.lock().map_err(SealedError::from)?;
         let mut store = self.read(identity)?;
         if store.recipients().next().is_none() {
-            // Sealed by plain `age`, which lists nobody.
+            // A store that plain `age` sealed lists no recipients.
             store.add_recipient(&identity.recipient().to_string());
         }
         if store.digest_key().is_none() {
@@ -309,13 +312,13 @@ fn fresh_key() -> Result<DigestKey, SealedError> {
     random_bytes().map(|bytes| DigestKey::new(*bytes))
 }
 
-/// Makes a new key, as text for the variable.
+/// Makes a new key, as text for [`CACHE_KEY_VARIABLE`].
 pub(crate) fn cache_key_text() -> Result<Zeroizing<String>, SealedError> {
     let bytes = random_bytes()?;
     Ok(Zeroizing::new(base16ct::lower::encode_string(bytes.as_slice())))
 }
 
-/// Takes as many bytes as a key has from the system's random numbers.
+/// Reads the bytes of a key from the system's random numbers.
 fn random_bytes() -> Result<Zeroizing<[u8; 32]>, SealedError> {
     let mut bytes = Zeroizing::new([0; 32]);
     getrandom::fill(bytes.as_mut_slice()).map_err(|error| SealedError::Random(error.into()))?;
@@ -326,7 +329,7 @@ fn recipients(store: &Store) -> Vec<String> {
     store.recipients().map(str::to_owned).collect()
 }
 
-/// Names a project's folder of state: the project's own name, and a digest of the whole path.
+/// Returns the name of a project's folder of state: the project's own name, and a digest of the whole path.
 pub(crate) fn folder_name(path: &Path) -> String {
     let name = path.file_name().unwrap_or(OsStr::new("root")).to_string_lossy();
     let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).take(32).collect();
@@ -334,12 +337,13 @@ pub(crate) fn folder_name(path: &Path) -> String {
     format!("{name}-{}", &digest[..16])
 }
 
-/// Finds the key under which the project's values have digests: that of the variable, else that of the sealed store. So
-/// all who share one of these share the digests. `None` when there is neither.
+/// Finds the key for the digests of the project's values: first in [`CACHE_KEY_VARIABLE`], then in the sealed store.
+/// People who share this key get the same digests. Returns `None` if there is neither.
 ///
 /// # Errors
 ///
-/// [`SealedError::WeakKey`]; those of the identity and the store.
+/// Returns [`SealedError::WeakKey`] if the variable holds a key that could be guessed, and an error if the identity
+/// or the store cannot be read.
 pub fn digest_key(
     manifest: Option<&FoundManifest>,
     environment: &Environment<'_>,
@@ -351,12 +355,13 @@ pub fn digest_key(
     Ok(store.read(&identity(environment)?)?.into_digest_key())
 }
 
-/// Finds the key that [`digest_key`] would, as far as that asks for no passphrase. `None` for a store that is not
-/// sealed for the user who runs this: a command that calls this can do without the key.
+/// Finds the same key as [`digest_key`], unless that would ask for a passphrase. Also returns `None` if the store is
+/// not sealed for the user who runs this, because a command that calls this function can do without the key.
 ///
 /// # Errors
 ///
-/// [`SealedError::WeakKey`]; those of an identity and a store that are damaged.
+/// Returns [`SealedError::WeakKey`] if the variable holds a key that could be guessed, and an error if the identity
+/// or the store is damaged.
 pub fn digest_key_at_hand(
     manifest: Option<&FoundManifest>,
     environment: &Environment<'_>,
@@ -397,16 +402,16 @@ fn existing_store(
 ///
 /// # Errors
 ///
-/// [`SealedError::NoHome`].
+/// Returns [`SealedError::NoHome`] if the user has no configuration folder.
 pub fn identity_path(environment: &Environment<'_>) -> Result<PathBuf, SealedError> {
     configuration_folder(environment, TOOL).map(|folder| folder.join("identity.txt")).ok_or(SealedError::NoHome)
 }
 
-/// Reads the identity of the user who runs this: that of the variable, else that of the file.
+/// Reads the identity of the user who runs this: from [`IDENTITY_VARIABLE`], or else from the file.
 ///
 /// # Errors
 ///
-/// Those of the file and of the variable's text.
+/// Returns an error if the file or the variable's text cannot be read as an identity.
 pub fn identity(environment: &Environment<'_>) -> Result<Identity, SealedError> {
     match identity_of_environment(environment)? {
         Some(identity) => Ok(identity),
@@ -414,11 +419,11 @@ pub fn identity(environment: &Environment<'_>) -> Result<Identity, SealedError> 
     }
 }
 
-/// Reads the identity as [`identity`] does, and makes one if there is none.
+/// Reads the identity as [`identity`] does, and makes a new one if there is none.
 ///
 /// # Errors
 ///
-/// As [`identity`], and when the file cannot be made.
+/// Returns the same errors as [`identity`], and an error if the file cannot be made.
 pub fn identity_or_new(environment: &Environment<'_>) -> Result<Identity, SealedError> {
     if let Some(identity) = identity_of_environment(environment)? {
         return Ok(identity);
@@ -430,11 +435,11 @@ pub fn identity_or_new(environment: &Environment<'_>) -> Result<Identity, Sealed
     }
 }
 
-/// Makes an identity that is wrapped with a passphrase, if there is none yet; `false` when there is one.
+/// Makes an identity that is wrapped with a passphrase. Returns false if there is an identity already.
 ///
 /// # Errors
 ///
-/// When there is no passphrase to be had; those of the file.
+/// Returns an error if there is no passphrase, or if the file cannot be made.
 pub fn new_wrapped_identity(environment: &Environment<'_>) -> Result<bool, SealedError> {
     let path = identity_path(environment)?;
     if path.symlink_metadata().is_ok() {
@@ -443,31 +448,31 @@ pub fn new_wrapped_identity(environment: &Environment<'_>) -> Result<bool, Seale
     passphrase::create(&path, environment).map(|()| true)
 }
 
-/// Puts a fresh key before those of the identity file, which stays wrapped if it is.
+/// Adds a fresh key as the first of the identity file. A wrapped file stays wrapped.
 ///
 /// # Errors
 ///
-/// Those of the file and its passphrase.
+/// Returns an error if the file cannot be changed, or if there is no passphrase that opens it.
 pub fn renew_identity(environment: &Environment<'_>) -> Result<Identity, SealedError> {
     let path = identity_path(environment)?;
     let passphrase = passphrase::current(&path, environment)?;
     Ok(Identity::renew(&path, passphrase.as_ref())?)
 }
 
-/// How an identity file is to be kept.
+/// The way in which an identity file is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wrapping {
-    /// Wrapped with a new passphrase.
+    /// The file is wrapped with a new passphrase.
     Passphrase,
-    /// As it is, by its mode alone.
+    /// The file is not wrapped; only its mode protects it.
     None,
 }
 
-/// Wraps the identity file with a new passphrase, or unwraps it for good.
+/// Wraps the identity file with a new passphrase, or unwraps it permanently.
 ///
 /// # Errors
 ///
-/// Those of the file and of both passphrases.
+/// Returns an error if the file cannot be changed, or if the old or the new passphrase is missing or wrong.
 pub fn rewrap_identity(wrapping: Wrapping, environment: &Environment<'_>) -> Result<Identity, SealedError> {
     let path = identity_path(environment)?;
     let old = passphrase::current(&path, environment)?;
@@ -478,12 +483,11 @@ pub fn rewrap_identity(wrapping: Wrapping, environment: &Environment<'_>) -> Res
     Ok(Identity::rewrap(&path, old.as_ref(), new.as_ref())?)
 }
 
-/// Closes the identity, and the files that are kept for a project's store, to other users (K1). Returns the files that
-/// were open.
+/// Closes the identity and the backup of a project's store to other users (K1). Returns the files that were open.
 ///
 /// # Errors
 ///
-/// What is not ours, or the kernel refuses.
+/// Returns an error if a file belongs to another user, or if its mode cannot be changed.
 pub fn fix_permissions(store: &ProjectStore, environment: &Environment<'_>) -> Result<Vec<PathBuf>, SealedError> {
     let mut fixed = Vec::new();
     for path in [identity_path(environment)?, store.file.backup().to_owned()] {

@@ -1,7 +1,7 @@
-//! The `secrets` commands: the sealed store, for people. Both tools have the same commands, as far as they have them.
+//! The `secrets` commands, with which people use the sealed store. pbuild has all of them, prun only `list`.
 //!
-//! A value comes in through a prompt without echo, standard input, an env file or the editor's file in memory; it never
-//! stands on a command line. It leaves through `export` alone, into a file of mode 0600.
+//! A value comes in through a prompt without echo, standard input, an env file, or the editor's file in memory; it is
+//! never an argument. It leaves only through `export`, into a file of mode 0600.
 
 mod change;
 mod command;
@@ -28,15 +28,15 @@ use pscreen::{Cancellation, Diagnostic, Exit, Printer};
 /// The inputs and outputs of a command.
 #[derive(Clone, Debug)]
 pub struct Desk {
-    /// Results.
+    /// The printer for results, on standard output.
     pub stdout: Printer,
     /// The printer for messages, on standard error.
     pub stderr: Printer,
-    /// Whether the work should stop.
+    /// The signal that asks the work to stop.
     pub cancellation: Cancellation,
 }
 
-/// Reads the process environment.
+/// Returns the value of a variable of the process environment.
 fn environment(name: &str) -> Option<std::ffi::OsString> {
     std::env::var_os(name)
 }
@@ -45,7 +45,7 @@ fn environment(name: &str) -> Option<std::ffi::OsString> {
 ///
 /// # Errors
 ///
-/// What went wrong, for people, with the code to end with.
+/// Returns the error as a diagnostic for people, with the exit code.
 pub fn run(command: &SecretsCommand, desk: &Desk) -> Result<Exit, Diagnostic> {
     let told = |result: Result<Exit, SecretsError>| result.map_err(|error| error.diagnostic());
     match command {
@@ -77,7 +77,7 @@ pub fn run(command: &SecretsCommand, desk: &Desk) -> Result<Exit, Diagnostic> {
     }
 }
 
-/// Prints a new key. It is random, and nothing keeps it.
+/// Prints a new random key. The key is not stored.
 fn cache_key(desk: &Desk) -> Result<Exit, SecretsError> {
     desk.stdout.line(&crate::sealed::cache_key_text()?);
     Ok(Exit::Done)
@@ -87,7 +87,7 @@ fn cache_key(desk: &Desk) -> Result<Exit, SecretsError> {
 ///
 /// # Errors
 ///
-/// When a file is not ours to close.
+/// Returns an error if a file belongs to another user.
 pub fn fix_permissions(desk: &Desk) -> Result<(), Diagnostic> {
     let project = Project::find(&ProjectFlag::default())?;
     let fixed = crate::fix_permissions(&project.store, &environment).map_err(|error| error.diagnostic())?;
@@ -99,19 +99,19 @@ pub fn fix_permissions(desk: &Desk) -> Result<(), Diagnostic> {
 ///
 /// # Errors
 ///
-/// As [`run`].
+/// Returns the same errors as [`run`].
 pub fn look(arguments: &LookArguments, desk: &Desk) -> Result<Exit, Diagnostic> {
     match &arguments.command {
         LookCommand::List(arguments) => list::run(arguments, Dialect::Docker, desk),
     }
 }
 
-/// Says what the manifest would do, and remembers or forgets that the user trusts it to, unless that was only to be
-/// shown.
+/// Shows the acts of the manifest, and records that the user trusts or no longer trusts them. With `--dry-run`,
+/// nothing is recorded.
 ///
 /// # Errors
 ///
-/// When there is no manifest, or nowhere to remember it.
+/// Returns an error if there is no manifest, or no state folder to record the trust in.
 pub fn trust(arguments: &TrustArguments, desk: &Desk) -> Result<Exit, Diagnostic> {
     let Some(found) = manifest(&arguments.project)? else {
         return Err(Diagnostic::error("there is no app.toml here", Exit::Usage).help("name it with --config FILE"));
@@ -142,7 +142,7 @@ fn manifest(project: &ProjectFlag) -> Result<Option<FoundManifest>, Diagnostic> 
     find_manifest(project.config.as_deref(), &[Path::new("")]).map_err(|error| error.diagnostic())
 }
 
-/// A project, as the commands need it.
+/// The manifest and the store of a project.
 struct Project {
     manifest: Option<FoundManifest>,
     store: ProjectStore,
@@ -156,7 +156,7 @@ impl Project {
         Ok(Self { manifest, store })
     }
 
-    /// Says when a name that the store has is of no use yet, because nothing declares it.
+    /// Warns that a name in the store has no effect yet, because no manifest declares it.
     fn hint_undeclared(&self, name: &str, desk: &Desk) {
         if self.manifest.is_none() {
             foreign_manifest(None, &[Path::new("")]).iter().for_each(|said| desk.stderr.warning(said));

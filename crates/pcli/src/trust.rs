@@ -1,10 +1,10 @@
 //! The acts that the user allows a manifest.
 //!
-//! A manifest is code from whoever wrote the repository. What its entries do on the machine of whoever runs the tool
-//! (run a command, read a file, read a variable of the process environment, mount what is the host's into a container)
-//! is done only after the user said `pbuild trust` for exactly these entries of this file. What is kept is one digest
-//! for each entry, in a private file of the user's state; another entry, or one that reads otherwise, asks again, and
-//! those that did not change do not.
+//! A manifest acts like code of the people who wrote the repository. Its entries run commands, read files, read
+//! variables of the process environment, and mount paths of the host on the machine of the user who runs the tool. An
+//! act happens only after the user allowed it with `pbuild trust`, for exactly this entry of this file. A private
+//! file in the user's state folder keeps one digest for each allowed act. A new or changed entry needs trust again;
+//! unchanged entries keep it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,30 +19,31 @@ use sha2::{Digest as _, Sha256};
 use crate::FoundManifest;
 use pscreen::{Diagnostic, Exit};
 
-/// The file in the state folder: a line for each entry, the digest of the manifest's place and that of the act.
+/// The file in the state folder. It has a line for each act: the digest of the manifest's path, and the digest of the
+/// act.
 const FILE: &str = "trusted";
 
-/// Why trust cannot be kept.
+/// The reason why trust cannot be recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     /// There is no state folder.
     #[error("no place to remember trust: neither HOME nor XDG_STATE_HOME is an absolute path")]
     NoHome,
-    /// The manifest is not its reader's own.
+    /// The manifest can be changed by other users.
     #[error("{} cannot be trusted: {danger}", path.display())]
     Danger {
         /// The manifest.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         danger: Danger,
     },
-    /// The state folder is not ours or open to others, or its file cannot be written.
+    /// The state folder belongs to another user or is open to others, or its file cannot be written.
     #[error(transparent)]
     Vault(#[from] VaultError),
-    /// The manifest's place cannot be found.
+    /// The path of the manifest cannot be resolved.
     #[error("failed to use {}", path.display())]
     Io {
-        /// Which file.
+        /// The manifest.
         path: PathBuf,
         /// The cause.
         source: io::Error,
@@ -62,10 +63,10 @@ impl TrustError {
     }
 }
 
-/// Why what was trusted in a manifest does not count: somebody else may change it (C11).
+/// The reason why the trust in a manifest does not count: another user may change the file (C11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Danger {
-    /// Everybody may write to it.
+    /// Every user may write to the file.
     Writable {
         /// The file's mode.
         mode: u32,
@@ -74,7 +75,7 @@ pub enum Danger {
     Foreign {
         /// The user who owns the file.
         owner: u32,
-        /// The user who runs this.
+        /// The user who runs the tool.
         user: u32,
     },
 }
@@ -91,9 +92,9 @@ impl std::fmt::Display for Danger {
 }
 
 impl Danger {
-    /// Finds the danger that a file is in, if it is in any.
+    /// Returns the danger of a file, if there is one.
     fn of(path: &Path) -> Option<Self> {
-        // A file that is not there can do nothing.
+        // A missing file cannot act.
         let metadata = fs::metadata(path).ok()?;
         let (owner, user) = (metadata.uid(), rustix::process::geteuid().as_raw());
         if metadata.mode() & 0o002 != 0 {
@@ -102,7 +103,7 @@ impl Danger {
         (owner != user && owner != 0).then_some(Self::Foreign { owner, user })
     }
 
-    /// Says what to do about the danger.
+    /// Returns advice against the danger.
     pub(crate) fn help(self, path: &Path) -> String {
         match self {
             Self::Writable { .. } => format!("chmod o-w {}, or --trust-config for this once", path.display()),
@@ -111,7 +112,7 @@ impl Danger {
     }
 }
 
-/// Computes SHA-256 over the parts, each with its length, in hex.
+/// Computes SHA-256 over the parts, each preceded by its length. The result is in hex.
 pub(crate) fn digest(parts: &[&[u8]]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
@@ -121,20 +122,20 @@ pub(crate) fn digest(parts: &[&[u8]]) -> String {
     base16ct::lower::encode_string(&hash.finalize())
 }
 
-/// The act of one entry of a manifest, if the user allows it.
+/// An act of one entry of a manifest, which needs the user's trust.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Act {
-    /// The manifest's line, from 1.
+    /// The line of the entry in the manifest, from 1.
     pub line: usize,
     /// The description of the act, for people and for the digest.
     pub told: String,
-    /// The value that the user can give to `--secret` instead, where that would do.
+    /// The argument of `--secret` that gives the value without this act, if there is one.
     pub flag: Option<String>,
 }
 
 impl Act {
-    /// Describes how this secret gets its value: as its `from` says, else by a look into the process environment.
-    /// `None` for a composed secret.
+    /// Describes how this secret gets its value: from the source of its `from`, or else from the process environment.
+    /// Returns `None` for a composed secret.
     #[must_use]
     pub fn of(secret: &papp::Secret) -> Option<Self> {
         let name = &secret.name;
@@ -159,7 +160,7 @@ impl Act {
         Self { line: file.line, told, flag: Some(format!("id={name}")) }
     }
 
-    /// Describes the mount of a folder, a file or a socket of the host; `None` for a volume of the project.
+    /// Describes the mount of a folder, a file or a socket of the host. Returns `None` for a volume of the project.
     #[must_use]
     pub fn of_mount(mount: &Mount) -> Option<Self> {
         let VolumeSource::Host(path) = &mount.volume.source else { return None };
@@ -195,10 +196,10 @@ pub fn acts(manifest: &Manifest) -> Vec<Act> {
     of_secrets.chain(acts_on_host(manifest)).collect()
 }
 
-/// Lists the acts of a start on the host: the folders, files and sockets that it mounts, and the commands of the
-/// manifest that run beside them. A manifest has no words for devices, capabilities and networks of the host.
+/// Lists the acts of a start on the host: the mounts of folders, files and sockets, and the commands of the manifest
+/// that run beside these mounts. A manifest cannot request devices, capabilities or networks of the host.
 ///
-/// Where nothing of the host is mounted, a command reaches no more than the image does, and needs no trust.
+/// If nothing of the host is mounted, a command can reach no more than the image itself can, and needs no trust.
 #[must_use]
 pub fn acts_on_host(manifest: &Manifest) -> Vec<Act> {
     let mut acts: Vec<Act> = manifest.run.volumes.iter().filter_map(Act::of_mount).collect();
@@ -209,7 +210,7 @@ pub fn acts_on_host(manifest: &Manifest) -> Vec<Act> {
     acts
 }
 
-/// The acts that the user allows one manifest.
+/// The acts that the user allows one manifest to do.
 #[derive(Clone, Debug)]
 pub struct Trusted(Extent);
 
@@ -227,14 +228,14 @@ impl Trusted {
         Self(Extent::Everything)
     }
 
-    /// Reads the acts that the user has allowed. A list that cannot be read allows nothing.
+    /// Reads the acts that the user has allowed earlier. If the list cannot be read, nothing is allowed.
     #[must_use]
     pub fn remembered(found: &FoundManifest, environment: &Environment<'_>) -> Self {
         if let Some(danger) = Danger::of(&found.path) {
             return Self(Extent::Nothing(Some(danger)));
         }
         let known = || {
-            // A file that others may write to says nothing about what its owner wants (C11).
+            // A file that others may write to does not show what its owner allowed (C11).
             let text = pvault::read_list(&file(environment)?)?;
             let place = place_of(found).ok()?;
             Some(text.lines().filter_map(|line| act_at(line, &place)).map(str::to_owned).collect())
@@ -242,7 +243,7 @@ impl Trusted {
         Self(known().map_or(Extent::Nothing(None), Extent::Acts))
     }
 
-    /// Whether the manifest may do this.
+    /// Returns true if the user allows this act.
     #[must_use]
     pub fn covers(&self, act: &Act) -> bool {
         match &self.0 {
@@ -252,7 +253,7 @@ impl Trusted {
         }
     }
 
-    /// The danger for which the manifest may do nothing, whatever was remembered.
+    /// Returns the danger because of which nothing is allowed, if there is one.
     #[must_use]
     pub fn danger(&self) -> Option<Danger> {
         match self.0 {
@@ -262,7 +263,7 @@ impl Trusted {
     }
 }
 
-/// Returns the act of a line, if the line is about this manifest's place.
+/// Returns the act in a line of the file, if the line belongs to this manifest.
 fn act_at<'line>(line: &'line str, place: &str) -> Option<&'line str> {
     line.strip_prefix(place)?.strip_prefix(' ')
 }
@@ -271,11 +272,12 @@ fn place_of(found: &FoundManifest) -> io::Result<String> {
     Ok(digest(&[b"place 1", fs::canonicalize(&found.path)?.as_os_str().as_encoded_bytes()]))
 }
 
-/// Remembers that the user trusts what this manifest does now, and nothing that it did before.
+/// Records that the user trusts what this manifest does now. Earlier acts of the manifest are forgotten.
 ///
 /// # Errors
 ///
-/// When there is no state folder or it cannot be written; [`TrustError::Danger`].
+/// Returns an error if there is no state folder or it cannot be written, and [`TrustError::Danger`] if other users
+/// can change the manifest.
 pub fn remember(found: &FoundManifest, environment: &Environment<'_>) -> Result<(), TrustError> {
     if let Some(danger) = Danger::of(&found.path) {
         return Err(TrustError::Danger { path: found.path.clone(), danger });
@@ -287,12 +289,12 @@ pub fn remember(found: &FoundManifest, environment: &Environment<'_>) -> Result<
 ///
 /// # Errors
 ///
-/// When there is no state folder or it cannot be written.
+/// Returns an error if there is no state folder or it cannot be written.
 pub fn forget(found: &FoundManifest, environment: &Environment<'_>) -> Result<(), TrustError> {
     change(found, environment, BTreeSet::new())
 }
 
-/// Puts these in the place of all that was remembered of the manifest.
+/// Replaces all recorded acts of the manifest.
 fn change(found: &FoundManifest, environment: &Environment<'_>, acts: BTreeSet<String>) -> Result<(), TrustError> {
     let path = file(environment).ok_or(TrustError::NoHome)?;
     let place = place_of(found).map_err(|source| TrustError::Io { path: found.path.clone(), source })?;
@@ -321,7 +323,7 @@ mod tests {
 
     const TWO: &str = "[secrets]\nA = { from = { env = \"AA\" } }\nB = { from = { command = [\"op\", \"read\"] } }\n";
 
-    /// Whether the user trusts all that the manifest does.
+    /// Returns true if the user trusts all acts of the manifest.
     fn is_trusted(found: &FoundManifest, environment: &Environment<'_>) -> bool {
         let trusted = Trusted::remembered(found, environment);
         acts(&found.manifest).iter().all(|act| trusted.covers(act))
@@ -336,7 +338,7 @@ mod tests {
         assert!(!is_trusted(&found, &environment));
         remember(&found, &environment).unwrap();
         assert!(is_trusted(&found, &environment));
-        // An entry that does not act may change, and so may the order of the entries.
+        // An entry that does not act may be added, and the trusted entries stay trusted.
         assert!(is_trusted(
             &manifest(one.path(), &format!("name = \"shop\"\n{TWO}C = {{ value = \"x${{A}}\" }}\n")),
             &environment
@@ -351,7 +353,7 @@ mod tests {
         ] {
             assert!(!is_trusted(&manifest(one.path(), &changed), &environment), "{changed}");
         }
-        // The same text in the folder of another checkout is another manifest.
+        // The same text in another folder is another manifest.
         assert!(!is_trusted(&manifest(other.path(), TWO), &environment));
         let found = manifest(one.path(), TWO);
         remember(&manifest(other.path(), TWO), &environment).unwrap();
@@ -383,7 +385,7 @@ mod tests {
         for (old, new) in [("/:/host", "/:/srv"), (":ro", ""), ("./etc", "./etc/.."), ("[\"sh\"", "[\"ash\"")] {
             assert!(!is_trusted(&manifest(one.path(), &HOST.replace(old, new)), &environment), "{old} is {new}");
         }
-        // Beside volumes of the project alone, a command is as harmless as the image.
+        // Beside the project's own volumes alone, a command can reach no more than the image itself can.
         let own = manifest(one.path(), &HOST.replace("/:/host", "a:/host").replace("./etc", "b"));
         assert!(acts(&own.manifest).is_empty());
     }
@@ -397,7 +399,7 @@ mod tests {
         let trusted = Trusted::remembered(&found, &environment);
         let covered: Vec<bool> = acts(&found.manifest).iter().map(|act| trusted.covers(act)).collect();
         assert_eq!(covered, [false, true, false]);
-        // An act that the manifest no longer has is forgotten with the next `trust`.
+        // The next `trust` forgets an act that the manifest no longer has.
         remember(&found, &environment).unwrap();
         assert!(!is_trusted(&manifest(one.path(), TWO), &environment));
     }
@@ -440,7 +442,7 @@ mod tests {
         assert!(error.contains("every user may write to it") && error.contains("chmod o-w "), "{error}");
         fs::set_permissions(&found.path, fs::Permissions::from_mode(0o664)).unwrap();
         assert!(is_trusted(&found, &environment));
-        // Only root can give a file away, so only root can try.
+        // Only root can give a file to another user.
         if rustix::process::geteuid().is_root() {
             std::os::unix::fs::chown(&found.path, Some(12_345), None).unwrap();
             let danger = Trusted::remembered(&found, &environment).danger();

@@ -1,9 +1,10 @@
-//! The commands that rotate a credential, run inside the service's container: one enables the next credential, one
-//! revokes the old one.
+//! The commands that rotate a credential. They run inside the service's container: one enables the next credential,
+//! the other revokes the old one.
 //!
-//! Both may be repeated from any state in which an interrupted run can have left the service, and the credential that
-//! instances have is valid at every moment. No statement holds a password where the server takes a hash or a verifier
-//! instead; MySQL, which does not, is told to keep the statement out of its log, and hears it on its own socket.
+//! Both may be repeated in any state that an interrupted run can leave, and the credential of the instances is valid
+//! at every moment. If the server accepts a hash or a verifier, the statement holds that instead of the password.
+//! MySQL and MongoDB accept only the password itself. The statement for MySQL is kept out of the server's log, and is
+//! sent through the server's own socket.
 
 use sha1::{Digest, Sha1};
 use zeroize::Zeroizing;
@@ -13,10 +14,10 @@ use crate::kind::ServiceKind;
 use crate::ledger::ServiceRecord;
 use crate::rotation::Which;
 
-/// Said by Redis after all commands before it.
+/// The word that Redis prints after all earlier commands.
 const FINISHED: &str = "prun: finished";
 
-/// Makes the service take the next credential too.
+/// Returns the command that makes the service accept the next credential beside the current one.
 #[must_use]
 pub fn enable(service: &ServiceRecord) -> Probe {
     match service.kind() {
@@ -29,7 +30,7 @@ pub fn enable(service: &ServiceRecord) -> Probe {
     }
 }
 
-/// Makes the service take the next credential alone.
+/// Returns the command that makes the service accept only the next credential.
 #[must_use]
 pub fn revoke(service: &ServiceRecord) -> Probe {
     match service.kind() {
@@ -42,7 +43,7 @@ pub fn revoke(service: &ServiceRecord) -> Probe {
     }
 }
 
-/// Revokes the old login. Sessions of the old name end with it: nobody should be in by a key that no longer exists.
+/// Revokes the old login. Sessions of the old login name are ended, because their credential no longer exists.
 fn postgres_revocation(service: &ServiceRecord) -> Zeroizing<Vec<u8>> {
     let user = service.username_of(Which::Current);
     text(format!(
@@ -65,8 +66,8 @@ app.getUser('{user}') && app.dropUser('{user}')
     ))
 }
 
-/// Makes MySQL accept both passwords. First the current one is made the only primary, so that retaining it keeps it
-/// even when this was done once already.
+/// Makes MySQL accept both passwords. The current password is first made the only primary one; otherwise, a
+/// repetition would retain the next password and lose the current one.
 #[expect(clippy::disallowed_methods, reason = "door 49: MySQL is told both passwords")]
 fn mysql_both(service: &ServiceRecord) -> Zeroizing<String> {
     let user = service.username();
@@ -86,8 +87,8 @@ fn mysql_next(service: &ServiceRecord) -> Zeroizing<String> {
     ))
 }
 
-/// Makes the statements with which a server that nobody can log in to is started once: it sets the administrator's
-/// password itself.
+/// Makes the statement that a server executes at its start to set the administrator's password itself, because nobody
+/// can log in.
 #[expect(
     clippy::disallowed_methods,
     reason = "door 54: MySQL and MariaDB read their administrator's new password once"
@@ -100,8 +101,8 @@ pub(crate) fn mysql_reset(service: &ServiceRecord) -> Zeroizing<Vec<u8>> {
     ))
 }
 
-/// Writes the statement by which MariaDB takes these passwords: it has no second password, but several ways to log in
-/// for one name.
+/// Makes the statement that lets MariaDB accept these passwords. MariaDB has no second password, but a user may have
+/// several ways to log in.
 #[expect(clippy::disallowed_methods, reason = "door 51: MariaDB gets hashes made from the passwords")]
 fn native(service: &ServiceRecord, which: &[Which]) -> String {
     let ways: Vec<String> = which
@@ -115,7 +116,8 @@ fn native(service: &ServiceRecord, which: &[Which]) -> String {
     format!("ALTER USER '{}'@'%' IDENTIFIED VIA {};", service.username(), ways.join(" OR "))
 }
 
-/// Logs in with the password that opens the server now, and hands over the hashes that are valid from now on.
+/// Logs in with the password that the server accepts now, and sets the hashes of the passwords that are valid
+/// afterwards.
 #[expect(clippy::disallowed_methods, reason = "door 52: Redis and Valkey are logged in to and get hashes")]
 fn access_list(service: &ServiceRecord, client: &str, before: &str) -> Probe {
     let login: String =
@@ -142,7 +144,7 @@ mod tests {
         ledger
     }
 
-    /// Lists the values: the administrator's, the current and the next credential.
+    /// Returns the values of three credentials: the administrator's, the current and the next one.
     fn values(ledger: &Ledger) -> [String; 3] {
         let sealed: serde_json::Value = serde_json::from_slice(&ledger.seal()).unwrap();
         let service = &sealed["services"][0];
@@ -193,7 +195,7 @@ mod tests {
 
     #[test]
     fn mariadbs_hash_is_the_servers_own() {
-        // SELECT PASSWORD('secret') on a server.
+        // The hash is the result of `SELECT PASSWORD('secret')` on a server.
         let hash = Sha1::digest(Sha1::digest("secret"));
         assert_eq!(base16ct::upper::encode_string(&hash), "14E65567ABDB5135D0CFD9A70B3032C179A49EE7");
     }

@@ -1,4 +1,5 @@
-//! The clients in a service's own container: their arguments, their standard input, and how to judge their answer.
+//! Commands of the clients in a service's own container: their arguments, their standard input, and the meaning of
+//! their output.
 
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -9,7 +10,7 @@ use crate::ledger::{Phase, ServiceRecord};
 use crate::rotation::Which;
 use crate::scram;
 
-/// One command for the service's container, and how to judge what came back.
+/// A command for the service's container, with the rules that judge its result.
 pub struct Probe {
     pub(crate) command: Vec<String>,
     pub(crate) input: Zeroizing<Vec<u8>>,
@@ -17,40 +18,40 @@ pub struct Probe {
     pub(crate) refused: &'static [&'static str],
 }
 
-/// How a command says that it did its work.
+/// The sign by which a command reports success.
 #[derive(Clone, Copy)]
 pub(crate) enum Sign {
-    /// The program ends with code 0.
+    /// The program exits with code 0.
     Success,
-    /// The program prints one of these words, whatever its code.
+    /// The program prints one of these words, whatever its exit code is.
     Says(&'static [&'static str]),
 }
 
 /// The result of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Login {
-    /// The login worked.
+    /// The command succeeded.
     Done,
-    /// The service answered, and does not take this credential.
+    /// The service answered, but does not accept the credential.
     Refused,
-    /// The service does not answer yet, or not in a way that decides anything.
+    /// The service does not answer yet, or its answer decides nothing.
     NotYet,
 }
 
 impl Probe {
-    /// The program and its arguments; no secret is among them.
+    /// Returns the program and its arguments, which hold no secret.
     #[must_use]
     pub fn command(&self) -> &[String] {
         &self.command
     }
 
-    /// The program's standard input; it may hold a password.
+    /// Returns the program's standard input, which may hold a password.
     #[must_use]
     pub fn input(&self) -> &[u8] {
         &self.input
     }
 
-    /// Judges the program's exit code and all that it wrote.
+    /// Judges the program's exit code and its whole output.
     #[must_use]
     pub fn judge(&self, code: i64, output: &[u8]) -> Login {
         let says = |words: &[&str]| words.iter().any(|word| contains(output, word.as_bytes()));
@@ -78,8 +79,8 @@ pub(crate) fn contains(text: &[u8], word: &[u8]) -> bool {
     text.windows(word.len()).any(|window| window == word)
 }
 
-/// Makes a script for MongoDB's shell. Read as a file, the script is echoed nowhere and kept in no history, and the
-/// first error ends it.
+/// Makes a command that runs a script in MongoDB's shell. The shell reads the script as a file, so it neither echoes
+/// the script nor keeps it in its history, and ends at the first error.
 pub(crate) fn mongo(service: &ServiceRecord, script: Zeroizing<Vec<u8>>) -> Probe {
     let url = format!("mongodb://{}/", service.name());
     Probe {
@@ -90,8 +91,8 @@ pub(crate) fn mongo(service: &ServiceRecord, script: Zeroizing<Vec<u8>>) -> Prob
     }
 }
 
-/// Makes a script for PostgreSQL's shell. It runs as the superuser, whom the server knows on its own socket without a
-/// password.
+/// Makes a command that runs a script in PostgreSQL's shell. The script runs as the superuser, whom the server
+/// accepts on its own socket without a password.
 pub(crate) fn postgres(service: &ServiceRecord, script: Zeroizing<Vec<u8>>) -> Probe {
     Probe {
         command: words(&[
@@ -111,7 +112,8 @@ pub(crate) fn postgres(service: &ServiceRecord, script: Zeroizing<Vec<u8>>) -> P
     }
 }
 
-/// Makes one option file with both the login and the statement, because there is one standard input.
+/// Makes a command with an option file that holds both the login and the statement, because there is only one
+/// standard input.
 #[expect(clippy::disallowed_methods, reason = "door 40: the administrator of MySQL and MariaDB logs in")]
 pub(crate) fn mysql(service: &ServiceRecord, client: &str, statement: &str) -> Probe {
     let (superuser, administrator) = (service.superuser(), service.administrator().expose());
@@ -125,7 +127,7 @@ pub(crate) fn mysql(service: &ServiceRecord, client: &str, statement: &str) -> P
     }
 }
 
-/// Makes the app's user in data that others made.
+/// Makes the command that creates the app's user in imported data, or updates the user.
 #[expect(clippy::disallowed_methods, reason = "door 53: MySQL and MariaDB are told the app's password")]
 pub(crate) fn mysql_user(service: &ServiceRecord, client: &str) -> Probe {
     let (user, database) = (service.username(), service.database().unwrap_or_default());
@@ -137,7 +139,8 @@ pub(crate) fn mysql_user(service: &ServiceRecord, client: &str) -> Probe {
     mysql(service, client, &statements)
 }
 
-/// Ends in a verifier, so that no log of statements can hold the password.
+/// Makes the script that creates the app's roles. It sends a verifier instead of the password, so that no log of
+/// statements can hold the password.
 #[expect(clippy::disallowed_methods, reason = "door 35: PostgreSQL gets a verifier made from the password")]
 pub(crate) fn postgres_roles(service: &ServiceRecord, which: Which) -> Zeroizing<Vec<u8>> {
     let owner = service.owner();
@@ -155,12 +158,13 @@ ALTER ROLE {user} LOGIN PASSWORD '{verifier}';
 ALTER ROLE {user} IN DATABASE \"{database}\" SET role = '{owner}';
 ALTER DATABASE \"{database}\" OWNER TO {owner};
 {}",
-        // Tables that others made in imported data are the app's from now on.
+        // In imported data, the tables of other roles become the app's.
         if service.phase() == Phase::Imported { adoption(owner) } else { String::new() }
     ))
 }
 
-/// Makes a role the owner of everything in the database but what extensions and identity columns own.
+/// Makes the statements that give a role everything in the database, except for objects of extensions and identity
+/// columns.
 fn adoption(owner: &str) -> String {
     let outside = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = o.oid AND d.deptype IN ('a', 'i', 'e'))";
     format!(
@@ -171,10 +175,10 @@ SELECT format('ALTER ROUTINE %s OWNER TO {owner}', o.oid::regprocedure) FROM pg_
     )
 }
 
-/// Makes the app's user, who lives in the app's own database.
+/// Makes the script that creates or updates the app's user in the app's own database.
 #[expect(clippy::disallowed_methods, reason = "door 36: MongoDB's shell gets both passwords on its standard input")]
 pub(crate) fn mongo_user(service: &ServiceRecord, which: Which) -> Zeroizing<Vec<u8>> {
-    // Unlike the other services, MongoDB takes no verifier.
+    // MongoDB accepts only the password itself, and no verifier.
     let database = service.database().unwrap_or_default();
     let user = service.username_of(which);
     let (superuser, administrator) = (service.superuser(), service.administrator().expose());
@@ -196,7 +200,7 @@ pub(crate) fn text(text: String) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(text.into_bytes())
 }
 
-/// Writes the hash of a password as access lists do.
+/// Returns the hash of a password in the format of access lists.
 pub(crate) fn sha256(password: &str) -> String {
     format!("#{}", base16ct::lower::encode_string(&Sha256::digest(password)))
 }

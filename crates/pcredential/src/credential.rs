@@ -8,14 +8,16 @@ use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use zeroize::Zeroizing;
 
-/// How many characters a generated credential has: 32 of 62 are 190 bits.
+/// The number of characters of a generated credential: 32 of 62 possible characters give 190 bits.
 pub(crate) const LENGTH: usize = 32;
 
-/// The value of a service credential: generated, never typed, never shown, wiped when dropped.
+/// The value of a service credential. It is generated, never typed and never shown, and it is wiped when it is
+/// dropped.
 ///
-/// Only letters and digits, so that no shell, URL, configuration file or query needs to quote it; the first is a
-/// letter (R10). It cannot be printed, cloned, compared or serialized; [`ServiceCredential::expose`] is the only way to
-/// its bytes, and a lint makes each call of it a numbered door. There is no conversion from or to a user's secret.
+/// A generated credential has only letters and digits, so that it needs no quotes in a shell, a URL, a configuration
+/// file or a query; it begins with a letter (R10). The type cannot be printed, cloned, compared or serialized. Its
+/// bytes are only available through [`ServiceCredential::expose`], and a lint demands that each call of it is a
+/// numbered door. There is no conversion from or to a user secret.
 ///
 /// ```
 /// let credential = pcredential::ServiceCredential::generate();
@@ -34,46 +36,46 @@ impl ServiceCredential {
     ///
     /// # Panics
     ///
-    /// When the kernel has no random numbers: without them nothing may be started (R11).
+    /// Panics if the kernel has no random numbers, because no service may be started without them (R11).
     #[must_use]
     pub fn generate() -> Self {
         Self(Zeroizing::new(letters(LENGTH)))
     }
 
-    /// Takes over a text that was sealed, composed or imported.
+    /// Makes a credential from a text that was sealed, composed or imported.
     #[must_use]
     pub(crate) fn from_text(text: String) -> Self {
         Self(Zeroizing::new(text))
     }
 
-    /// Takes over what a user gives as the credential of data that others made: without control characters and quotes,
-    /// because it is written into the files and scripts of servers.
+    /// Makes a credential from the text that a user gives for imported data. Returns `None` if the text has control
+    /// characters or quotes, because the text is written into files and scripts of servers.
     #[must_use]
     pub fn given(text: Zeroizing<String>) -> Option<Self> {
         let usable = |c: char| c.is_ascii_graphic() && !matches!(c, '\'' | '"' | '\\' | '`' | '#' | '$');
         (!text.is_empty() && text.chars().all(usable)).then_some(Self(text))
     }
 
-    /// The plaintext. A door: number each call, give its reason, list it.
+    /// Returns the plaintext. This is a door: number each call, give its reason, and list it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// How many bytes the value has.
+    /// Returns the number of bytes of the value.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether the value has no bytes; a generated one never is.
+    /// Returns true if the value is empty, which a generated credential never is.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// Makes random letters and digits, a letter first, in a buffer that never grew.
+/// Makes a text of random letters and digits that begins with a letter, in a buffer that never grew.
 pub(crate) fn letters(count: usize) -> String {
     letters_of(UnwrapErr(SysRng), count)
 }
@@ -107,7 +109,7 @@ mod tests {
         }
     }
 
-    /// A source of random numbers that has none.
+    /// A source of random numbers that always fails.
     struct Broken;
 
     impl rand::TryRng for Broken {

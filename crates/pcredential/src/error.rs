@@ -1,14 +1,14 @@
 //! The errors of services and their ledger.
 
-/// Why no set of injected variables can be made.
+/// The reason why the injected variables of services cannot be determined.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InjectedError {
-    /// Two services of one family are both marked primary.
+    /// Two services of one family are both marked as primary.
     #[error("services `{first}` and `{second}` are both primary for {variables}")]
     TwoPrimaries {
-        /// The one added first.
+        /// The service that was added first.
         first: String,
-        /// The other.
+        /// The other service.
         second: String,
         /// The variables that both would own, such as `DB_*`.
         variables: &'static str,
@@ -16,9 +16,9 @@ pub enum InjectedError {
     /// Two services would set the same variable.
     #[error("services `{first}` and `{second}` would both set {variable}")]
     Clash {
-        /// The one added first.
+        /// The service that was added first.
         first: String,
-        /// The other.
+        /// The other service.
         second: String,
         /// The variable.
         variable: String,
@@ -31,7 +31,7 @@ pub enum InjectedError {
     },
 }
 
-/// Why a sealed ledger cannot be used. No message holds any of its bytes.
+/// The reason why a sealed ledger cannot be used. No message holds any of its bytes.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LedgerError {
     /// The bytes are not those that [`Ledger::seal`](crate::Ledger::seal) writes.
@@ -42,12 +42,12 @@ pub enum LedgerError {
         /// The column, from 1.
         column: usize,
     },
-    /// A newer version wrote it.
+    /// A newer version of the program wrote the ledger.
     #[error("the ledger of services has version {found}; this program reads {known}")]
     Newer {
         /// The ledger's version.
         found: u32,
-        /// The newest that we know.
+        /// The newest version that this program reads.
         known: u32,
     },
 }

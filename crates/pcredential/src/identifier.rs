@@ -1,15 +1,15 @@
-//! Names of roles and databases, made from a project's name.
+//! Names of roles and databases, derived from a project's name.
 
-/// The longest that every server takes: MySQL's user names end at 32 characters, and `_a` is added.
+/// The longest name. MySQL's user names have at most 32 characters, and `_a` is appended to some names.
 const LONGEST: usize = 28;
-/// Names that a server reserves or that its image uses for itself.
+/// Names that a server reserves, or that its image uses for itself.
 const RESERVED: [&str; 10] =
     ["admin", "default", "information_schema", "local", "mysql", "postgres", "public", "root", "sys", "template1"];
 
-/// Makes a role's or database's name for a project: `my-shop` becomes `my_shop`.
+/// Makes the name of a role or a database from a project's name: `my-shop` becomes `my_shop`.
 ///
-/// Lowercase letters, digits and `_`, beginning with a letter, at most 28 characters, never a name that a server
-/// reserves; so it needs no quoting in any of the servers' languages.
+/// The name has lowercase letters, digits and `_`, begins with a letter, has at most 28 characters, and is never a
+/// name that a server reserves. It therefore needs no quotes in the language of any of the servers.
 pub(crate) fn of_project(project: &str) -> String {
     let mut name: String = project
         .chars()

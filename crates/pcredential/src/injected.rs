@@ -19,45 +19,45 @@ pub struct InjectedVariable<'a> {
     shape: Shape,
 }
 
-/// Where the app finds the value.
+/// The place where the app finds the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// In the variable.
+    /// The value is in the variable.
     Variable,
-    /// In a file, whose path the variable holds.
+    /// The value is in a file, and the variable holds the path of the file.
     File,
 }
 
 /// The value of an injected variable.
 pub enum InjectedValue<'a> {
-    /// No secret: a host, a port, a name.
+    /// A value that is not secret: a host, a port or a name.
     Public(String),
-    /// A service's credential.
+    /// The credential of a service.
     Credential(&'a ServiceCredential),
-    /// A text that holds a service's credential, such as a URL.
+    /// A text that contains the credential of a service, such as a URL.
     Composed(ServiceCredential),
 }
 
 impl InjectedVariable<'_> {
-    /// The variable's name.
+    /// Returns the name of the variable.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The service that it comes from.
+    /// Returns the name of the service that the variable comes from.
     #[must_use]
     pub fn service(&self) -> &str {
         self.service
     }
 
-    /// Where the app finds its value.
+    /// Returns the place where the app finds the value.
     #[must_use]
     pub fn shape(&self) -> Shape {
         self.shape
     }
 
-    /// The variable's value.
+    /// Returns the value of the variable.
     #[must_use]
     pub fn value(&self) -> &InjectedValue<'_> {
         &self.value
@@ -65,7 +65,7 @@ impl InjectedVariable<'_> {
 }
 
 impl InjectedValue<'_> {
-    /// The confidential value, still closed; `None` for a public one.
+    /// Returns the confidential value without exposing it, or `None` if the value is public.
     #[must_use]
     pub fn confidential(&self) -> Option<&ServiceCredential> {
         match self {
@@ -86,19 +86,21 @@ impl fmt::Debug for InjectedValue<'_> {
     }
 }
 
-/// What may stand in a URL's user name, password or path unencoded (RFC 3986, unreserved).
+/// The characters that must be encoded in a URL's user name, password or path: all except the unreserved ones of RFC
+/// 3986.
 const RESERVED_IN_URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Makes the variables of services, in the order in which the services were added.
+/// Returns the variables of services, in the order in which the services were added.
 ///
-/// In each family one service owns the standard names: the one named in `primary` if it is of that family, else the one
-/// added first. All others get their own name as a prefix: `reports` sets `REPORTS_HOST`. `primary` lists the services
-/// that `app.toml` marks, `sets` the further names that somebody asked for, by service.
+/// In each family, one service owns the standard names: the service in `primary` that belongs to the family, or else
+/// the service that was added first. All other services use their own name as a prefix: `reports` sets
+/// `REPORTS_HOST`. `primary` lists the services that `app.toml` marks as primary, and `sets` the additional sets of
+/// names that `app.toml` requests, by service.
 ///
 /// # Errors
 ///
-/// [`InjectedError`] when two services of a family are primary, when a primary one does not exist, or when two
-/// services would set one variable; the last one never wins.
+/// Returns an [`InjectedError`] if two services of a family are primary, if a primary service does not exist, or if
+/// two services would set the same variable.
 pub fn injected<'a, 'p>(
     services: impl IntoIterator<Item = &'a ServiceRecord>,
     primary: impl IntoIterator<Item = &'p str>,
@@ -114,7 +116,7 @@ pub fn injected<'a, 'p>(
         }
         for (name, value, shape) in own {
             if let Some(other) = variables.iter().find(|variable| variable.name == name) {
-                // A set may give a service a name that it has already.
+                // A set may contain a name that the service has already.
                 if other.service == service.name() {
                     continue;
                 }
@@ -130,7 +132,7 @@ pub fn injected<'a, 'p>(
     Ok(variables)
 }
 
-/// Which service owns the standard names of each family.
+/// The services that own the standard names of their families.
 struct Owners<'a>(Vec<&'a ServiceRecord>);
 
 impl<'a> Owners<'a> {
@@ -169,7 +171,7 @@ impl<'a> Owners<'a> {
 
 type Named<'a> = (String, InjectedValue<'a>, Shape);
 
-/// Returns the variables that a set adds to those of a service.
+/// Returns the variables that a set adds to the own variables of a service.
 fn of_set<'a>(service: &'a ServiceRecord, set: VariableSet, own: &[Named<'a>]) -> Vec<Named<'a>> {
     let part = |part: Part| match part {
         Part::Host => InjectedValue::Public(service.name().to_owned()),
@@ -223,7 +225,7 @@ fn of_service(service: &ServiceRecord, standard: bool) -> Vec<Named<'_>> {
     variables.into_iter().map(|(name, value)| (name, value, Shape::Variable)).collect()
 }
 
-/// Makes a service's name the beginning of variable names: `read-replica` becomes `READ_REPLICA`.
+/// Makes the prefix of variable names from a service's name: `read-replica` becomes `READ_REPLICA`.
 fn prefix(service: &str) -> String {
     let mut prefix: String = service
         .chars()
@@ -243,7 +245,8 @@ fn connection_url(service: &ServiceRecord) -> ServiceCredential {
 fn url_with(service: &ServiceRecord, password: &str) -> String {
     let encode = |text: &str| utf8_percent_encode(text, RESERVED_IN_URL).to_string();
     let user = match service.kind() {
-        // The default user; naming it would break clients from before there were others.
+        // The URL means the default user without naming it. A name would break clients from the time before Redis had
+        // users.
         ServiceKind::Redis | ServiceKind::Valkey => String::new(),
         ServiceKind::Postgres | ServiceKind::Mysql | ServiceKind::Mariadb | ServiceKind::Mongodb => service.username(),
     };
@@ -310,7 +313,7 @@ mod tests {
         assert!(first.contains(&"OLD_SHOP_URL".to_owned()));
 
         let variables = injected(ledger.services(), ["old-shop"], &[]).unwrap_err();
-        // The service that lost the standard names is called `db`, so its prefix would be theirs.
+        // The service that lost the standard names is called `db`, so its prefix would make the same names.
         assert_eq!(
             variables,
             InjectedError::Clash {
@@ -396,7 +399,7 @@ mod tests {
         );
         let files = variables.iter().filter(|variable| variable.shape() == Shape::File);
         assert!(files.clone().count() > 3 && files.clone().all(|variable| variable.name().ends_with("_FILE")));
-        // Two services that would fill one name are named, whatever they are asked for.
+        // Two services that would set the same variable are an error, even if both sets were requested.
         let clash = [("db", VariableSet::Libpq), ("other", VariableSet::Libpq)];
         let error = injected(ledger.services(), None, &clash).unwrap_err();
         assert_eq!(error.to_string(), "services `db` and `other` would both set PGHOST");

@@ -1,20 +1,20 @@
-//! The kinds of services, and what is fixed for each.
+//! The kinds of services, with the facts that are fixed for each kind.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A kind of service that credentials can be made for.
+/// A kind of service for which credentials can be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ServiceKind {
     /// PostgreSQL.
     Postgres,
-    /// MySQL, 8.0.14 or later: older ones know no second password.
+    /// MySQL 8.0.14 or later; older versions have no second password.
     Mysql,
     /// MariaDB.
     Mariadb,
-    /// Redis, 6.2 or later: older ones know no access list with channels.
+    /// Redis 6.2 or later; older versions have no access lists with channels.
     Redis,
     /// Valkey.
     Valkey,
@@ -22,7 +22,7 @@ pub enum ServiceKind {
     Mongodb,
 }
 
-/// The services that share one set of variable names.
+/// A family of services that share one set of variable names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Family {
     /// `DB_*` and `DATABASE_URL`.
@@ -34,7 +34,7 @@ pub enum Family {
 }
 
 impl Family {
-    /// The variables that the family's primary service owns, for people.
+    /// Returns the variables that the family's primary service owns, in a form for people.
     #[must_use]
     pub fn variables(self) -> &'static str {
         match self {
@@ -55,7 +55,7 @@ impl ServiceKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
-    /// The kind's name in `app.toml` and `--service`.
+    /// Returns the name of the kind in `app.toml` and `--service`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -68,7 +68,7 @@ impl ServiceKind {
         }
     }
 
-    /// Which variable names it fills.
+    /// Returns the family of services that set the same variable names.
     #[must_use]
     pub fn family(self) -> Family {
         match self {
@@ -78,7 +78,7 @@ impl ServiceKind {
         }
     }
 
-    /// Names the official image, of the given version or of the one that we know best.
+    /// Returns the name of the official image, with the given version or our default version.
     #[must_use]
     pub fn image(self, version: Option<&str>) -> String {
         let (repository, default) = match self {
@@ -92,7 +92,7 @@ impl ServiceKind {
         format!("{repository}:{}", version.unwrap_or(default))
     }
 
-    /// The TCP port it listens on.
+    /// Returns the TCP port that the service listens on.
     #[must_use]
     pub fn port(self) -> u16 {
         match self {
@@ -103,7 +103,7 @@ impl ServiceKind {
         }
     }
 
-    /// Where it keeps its data, for images that declare no volume or several.
+    /// Returns the directory of the service's data, for images that declare no volume or several.
     #[must_use]
     pub fn data_directory(self) -> &'static str {
         match self {
@@ -114,7 +114,7 @@ impl ServiceKind {
         }
     }
 
-    /// The value of `DB_CONNECTION`, as Laravel names its drivers; only SQL servers have one.
+    /// Returns the value of `DB_CONNECTION`, which is Laravel's name for the driver. Only SQL servers have one.
     #[must_use]
     pub fn connection(self) -> Option<&'static str> {
         match self {
@@ -125,7 +125,7 @@ impl ServiceKind {
         }
     }
 
-    /// The scheme of its connection URL.
+    /// Returns the scheme of the service's connection URL.
     #[must_use]
     pub fn scheme(self) -> &'static str {
         match self {

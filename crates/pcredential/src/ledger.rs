@@ -1,5 +1,5 @@
-//! The ledger: the services of a project and the credentials that were generated for them. It is the part of a
-//! project's state that is worth sealing.
+//! The ledger: the services of a project, and the credentials that were generated for them. It is the part of a
+//! project's state that must be sealed.
 
 mod sealed;
 
@@ -15,23 +15,25 @@ use crate::kind::{Family, ServiceKind};
 use crate::rotation::{Pending, SealedPending, Slot, Stage, Which};
 use sealed::{Header, Opened, Sealed, SealedService};
 
-/// The newest version of the sealed ledger that we read, and the one that we write; 1 knew no rotation.
+/// The newest version of the sealed ledger that can be read, and the version that is written. Version 1 had no
+/// rotation.
 const VERSION: u32 = 2;
-/// How many characters an owner's mark has.
+/// The number of characters of an owner's mark.
 const OWNER_LENGTH: usize = 16;
 
-/// How far a service has come with its credential.
+/// The relation between a service and its sealed credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
-    /// The credential is sealed; the service may know it or not. Whatever makes the service know it may be repeated.
+    /// The credential is sealed, but the service may not know it yet. The commands that set it in the service may be
+    /// repeated.
     Sealed,
-    /// A login with the credential has worked. From now on the service's data is never met with another one.
+    /// A login with the credential has worked. From now on, no other credential is used with the service's data.
     Proven,
-    /// Data that others made: its administrator's credential was given by the user, and the app's login is made with
-    /// it.
+    /// The data was imported. The user gave its administrator's credential, with which the app's login is created.
     Imported,
-    /// Data whose passwords nobody knows: new ones are set where the server itself lets its machine's administrator in.
+    /// The passwords of the data are unknown. New ones are set in the way in which the server accepts its machine's
+    /// administrator without a password.
     Resetting,
 }
 
@@ -44,24 +46,24 @@ pub struct Ledger {
     services: Vec<ServiceRecord>,
 }
 
-/// A service that is to be added.
+/// A service that a ledger should add.
 #[derive(Clone, Copy, Debug)]
 pub struct NewService<'a> {
-    /// The service's name: also its host name on the project's network.
+    /// The service's name, which is also its host name on the project's network.
     pub name: &'a str,
     /// The service's kind.
     pub kind: ServiceKind,
-    /// The image that its data will be made with.
+    /// The image with which the service's data will be made.
     pub image: &'a str,
-    /// The volume that its data will lie in.
+    /// The volume that will hold its data.
     pub volume: &'a str,
-    /// The database's name; made from the project's name if absent.
+    /// The name of the database. If it is `None`, the name is derived from the project's name.
     pub database: Option<&'a str>,
-    /// Now, in seconds since 1970.
+    /// The current time, in seconds since 1970.
     pub created: u64,
 }
 
-/// One service, and the credentials that were generated for it.
+/// A service with the credentials that were generated for it.
 #[derive(Debug)]
 pub struct ServiceRecord {
     name: String,
@@ -80,12 +82,12 @@ pub struct ServiceRecord {
     adopted: bool,
 }
 
-/// The administrator of data that others made.
+/// The administrator of imported data.
 #[derive(Debug)]
 pub struct Administrator {
-    /// Its name; the one that the kind's image uses if absent.
+    /// The administrator's name. If it is `None`, it is the default name of the kind's image.
     pub name: Option<String>,
-    /// Its credential.
+    /// The administrator's credential.
     pub credential: ServiceCredential,
 }
 
@@ -96,7 +98,8 @@ impl Ledger {
         Self::owned_by(project, &Self::fresh_owner())
     }
 
-    /// Makes a ledger without services for an owner's mark that the project's things carry already, with a fresh key.
+    /// Makes a ledger without services, with a fresh key and the owner's mark that the project's containers, volumes
+    /// and networks already carry.
     #[must_use]
     pub fn owned_by(project: &str, owner: &str) -> Self {
         Self {
@@ -107,22 +110,23 @@ impl Ledger {
         }
     }
 
-    /// Makes a fresh owner's mark: 16 letters and digits.
+    /// Makes a fresh owner's mark of 16 letters and digits.
     #[must_use]
     pub fn fresh_owner() -> String {
         credential::letters(OWNER_LENGTH)
     }
 
-    /// The mark that this ledger's containers, volumes and networks carry; no secret.
+    /// Returns the mark that this ledger's containers, volumes and networks carry. The mark is not secret.
     #[must_use]
     pub fn owner(&self) -> &str {
         &self.owner
     }
 
-    /// Computes a digest that changes with its parts, and that reveals nothing about them without the ledger.
+    /// Computes a digest of the parts, which reveals nothing about them to anybody without the ledger.
     ///
-    /// It is HMAC-SHA-256 under the ledger's own key, shortened to 128 bits, because a plain hash of a short value
-    /// could be guessed. Lengths are part of it, so that parts cannot run into each other.
+    /// The digest is HMAC-SHA-256 under the ledger's own key, cut to 128 bits; a plain hash of a short value could be
+    /// guessed. The lengths of the parts are hashed too, so that different divisions into parts give different
+    /// digests.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "door 38: the digest of a generation is made under the ledger's key")]
     pub fn digest<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> String {
@@ -135,13 +139,13 @@ impl Ledger {
         base16ct::lower::encode_string(&mac.finalize().into_bytes()[..16])
     }
 
-    /// The project's name.
+    /// Returns the name of the project.
     #[must_use]
     pub fn project(&self) -> &str {
         &self.project
     }
 
-    /// The services, in the order in which they were added.
+    /// Returns the services, in the order in which they were added.
     #[must_use]
     pub fn services(&self) -> &[ServiceRecord] {
         &self.services
@@ -153,7 +157,7 @@ impl Ledger {
         self.services.iter().find(|service| service.name == name)
     }
 
-    /// Adds a service and generates its credentials; a service that is there already stays as it is.
+    /// Adds a service and generates its credentials. A service that exists already stays as it is.
     ///
     /// Seal the ledger before the service's volume is created.
     pub fn add(&mut self, new: NewService<'_>) {
@@ -179,13 +183,13 @@ impl Ledger {
         });
     }
 
-    /// Adds a service whose data others made, or gives one that is there the administrator's credential again; the
+    /// Adds a service with imported data, or sets the administrator's credential of an existing service again. The
     /// app's credential is generated.
     pub fn import(&mut self, new: NewService<'_>, administrator: Administrator) {
         self.add(new);
         if let Some(service) = self.services.iter_mut().find(|service| service.name == new.name) {
             new.volume.clone_into(&mut service.volume);
-            // The same command again corrects what the first one said.
+            // A repetition of the command corrects the values of the first one.
             if let Some(database) = new.database {
                 database.clone_into(&mut service.database);
             }
@@ -196,8 +200,8 @@ impl Ledger {
         }
     }
 
-    /// Generates new credentials for a service whose passwords nobody knows; seal the ledger before the service is
-    /// told. `superuser` is the administrator's name, where the data has another than the one that is known.
+    /// Generates new credentials for a service whose passwords are unknown. Seal the ledger before the service gets
+    /// them. `superuser` is the administrator's name, if the data has another one than the ledger.
     pub fn reset(&mut self, name: &str, superuser: Option<String>, now: u64) {
         if let Some(service) = self.services.iter_mut().find(|service| service.name == name) {
             service.superuser = superuser.or(service.superuser.take());
@@ -206,25 +210,25 @@ impl Ledger {
         }
     }
 
-    /// Forgets a service with its credentials; whether there was one.
+    /// Removes a service with its credentials. Returns true if the service existed.
     ///
-    /// Only for a service whose data is gone: what it guards cannot be opened afterwards.
+    /// Use this only for a service whose data is gone, because the data cannot be opened without the credentials.
     pub fn forget(&mut self, name: &str) -> bool {
         let before = self.services.len();
         self.services.retain(|service| service.name != name);
         self.services.len() < before
     }
 
-    /// Notes that a login with the service's credential has worked.
+    /// Records that a login with the service's credential has worked.
     pub fn prove(&mut self, name: &str) {
         if let Some(service) = self.services.iter_mut().find(|service| service.name == name) {
             service.phase = Phase::Proven;
         }
     }
 
-    /// Generates a service's next credential; one that has a next one already keeps it.
+    /// Generates a service's next credential. If the service has one already, it stays.
     ///
-    /// Seal the ledger before the service is told.
+    /// Seal the ledger before the service gets the credential.
     pub fn begin_rotation(&mut self, name: &str) {
         if let Some(service) = self.services.iter_mut().find(|service| service.name == name)
             && service.pending.is_none()
@@ -234,9 +238,9 @@ impl Ledger {
         }
     }
 
-    /// Notes the next step of a rotation; it never goes back.
+    /// Records the next stage of a rotation. A rotation never goes back to an earlier stage.
     ///
-    /// Seal the ledger before doing what the step announces.
+    /// Seal the ledger before the actions of the stage.
     pub fn advance(&mut self, name: &str, step: Stage) {
         let service = self.services.iter_mut().find(|service| service.name == name);
         if let Some(pending) = service.and_then(|service| service.pending.as_mut()) {
@@ -244,7 +248,7 @@ impl Ledger {
         }
     }
 
-    /// Notes that the service refuses the credential from before the rotation: the next one is the only one now.
+    /// Records that the service refuses the credential from before the rotation, so that only the next one remains.
     pub fn finish_rotation(&mut self, name: &str, now: u64) {
         if let Some(service) = self.services.iter_mut().find(|service| service.name == name)
             && let Some(pending) = service.pending.take()
@@ -255,14 +259,14 @@ impl Ledger {
         }
     }
 
-    /// Notes the image that a service runs with from now on.
+    /// Records the image that a service runs with from now on.
     pub fn set_image(&mut self, name: &str, image: &str) {
         if let Some(service) = self.services.iter_mut().find(|service| service.name == name) {
             image.clone_into(&mut service.image);
         }
     }
 
-    /// Writes the ledger as it goes into a sealed file: JSON, in memory that is wiped.
+    /// Returns the content of the sealed file: JSON, in memory that is wiped.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "door 31: the sealed ledger must hold what it is to remember")]
     pub fn seal(&self) -> Zeroizing<Vec<u8>> {
@@ -293,17 +297,19 @@ impl Ledger {
             key: self.key.expose(),
             services: services.collect(),
         };
-        // Large enough from the start, so that no part of it is left behind in a buffer that was outgrown.
+        // The buffer is large enough from the start, because a buffer that grows leaves copies of the credentials in
+        // memory.
         let mut bytes = Zeroizing::new(Vec::with_capacity(1024 + 2048 * self.services.len()));
         serde_json::to_writer(&mut *bytes, &sealed).expect("a ledger of texts and numbers is JSON");
         bytes
     }
 
-    /// Reads what [`Ledger::seal`] wrote.
+    /// Reads the bytes that [`Ledger::seal`] wrote.
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Damaged`] with a place and nothing else; [`LedgerError::Newer`].
+    /// Returns [`LedgerError::Damaged`] with only the place of the problem, or [`LedgerError::Newer`] if a newer
+    /// version wrote the bytes.
     pub fn open(bytes: &[u8]) -> Result<Self, LedgerError> {
         let damaged = |error: serde_json::Error| LedgerError::Damaged { line: error.line(), column: error.column() };
         let header: Header = serde_json::from_slice(bytes).map_err(damaged)?;
@@ -329,7 +335,7 @@ impl ServiceRecord {
         self.created = now;
     }
 
-    /// The administrator's name.
+    /// Returns the administrator's name.
     pub(crate) fn superuser(&self) -> &str {
         self.superuser.as_deref().unwrap_or(match self.kind {
             ServiceKind::Postgres => "postgres",
@@ -338,49 +344,49 @@ impl ServiceRecord {
         })
     }
 
-    /// The service's name: also its host name on the project's network.
+    /// Returns the service's name, which is also its host name on the project's network.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether its volume was made by others; such a volume is used and never removed.
+    /// Returns true if prun did not make the service's volume. Such a volume is used, but never removed.
     #[must_use]
     pub fn is_adopted(&self) -> bool {
         self.adopted
     }
 
-    /// The service's kind.
+    /// Returns the kind of the service.
     #[must_use]
     pub fn kind(&self) -> ServiceKind {
         self.kind
     }
 
-    /// The image that its data was made with.
+    /// Returns the image that the service runs with.
     #[must_use]
     pub fn image(&self) -> &str {
         &self.image
     }
 
-    /// The volume that its data lies in, and that the credential belongs to.
+    /// Returns the volume that holds the service's data. The credential is valid for this data.
     #[must_use]
     pub fn volume(&self) -> &str {
         &self.volume
     }
 
-    /// When the credential was generated, in seconds since 1970.
+    /// Returns the time at which the credential was generated, in seconds since 1970.
     #[must_use]
     pub fn created(&self) -> u64 {
         self.created
     }
 
-    /// How far it has come.
+    /// Returns the phase of the service.
     #[must_use]
     pub fn phase(&self) -> Phase {
         self.phase
     }
 
-    /// The database that the app uses; Redis and Valkey have none.
+    /// Returns the database that the app uses. Redis and Valkey have none.
     #[must_use]
     pub fn database(&self) -> Option<&str> {
         match self.kind.family() {
@@ -389,15 +395,15 @@ impl ServiceRecord {
         }
     }
 
-    /// The name that the app logs in with.
+    /// Returns the name that the app logs in with.
     ///
-    /// PostgreSQL and MongoDB have one password per name, so there a rotation changes the name too.
+    /// In PostgreSQL and MongoDB, a login name has only one password, so a rotation also changes the name.
     #[must_use]
     pub fn username(&self) -> String {
         self.username_of(self.published())
     }
 
-    /// Returns the login name that goes with one of the two credentials.
+    /// Returns the login name that belongs to one of the two credentials.
     #[must_use]
     pub fn username_of(&self, which: Which) -> String {
         let slot = match (which, &self.pending) {
@@ -414,18 +420,18 @@ impl ServiceRecord {
         }
     }
 
-    /// The role that owns what the app creates, whichever name it logs in with.
+    /// Returns the role that owns everything that the app creates, under either login name.
     pub(crate) fn owner(&self) -> &str {
         &self.identifier
     }
 
-    /// The credential that the app logs in with.
+    /// Returns the credential that the app logs in with.
     #[must_use]
     pub fn credential(&self) -> &ServiceCredential {
         self.credential_of(self.published())
     }
 
-    /// Returns one of the two credentials; without a rotation under way there is only the current one.
+    /// Returns one of the two credentials. Without a rotation under way, both are the current one.
     #[must_use]
     pub fn credential_of(&self, which: Which) -> &ServiceCredential {
         match (which, &self.pending) {
@@ -434,7 +440,7 @@ impl ServiceRecord {
         }
     }
 
-    /// Which of the two instances are given.
+    /// Returns which of the two credentials the instances get.
     fn published(&self) -> Which {
         match &self.pending {
             Some(Pending { step: Stage::Publishing | Stage::Revoking, .. }) => Which::Next,
@@ -442,24 +448,25 @@ impl ServiceRecord {
         }
     }
 
-    /// The credentials that there are: one, or two while a rotation is under way.
+    /// Returns all credentials: one, or two while a rotation is under way.
     pub fn credentials(&self) -> impl Iterator<Item = &ServiceCredential> {
         std::iter::once(&self.credential).chain(self.pending.as_ref().map(|pending| &pending.credential))
     }
 
-    /// The credentials that the service takes now: both, until the current one is about to be revoked.
+    /// Returns the credentials that the service should accept: both, except for the last stage, in which only the
+    /// next one is valid.
     pub(crate) fn valid(&self) -> impl Iterator<Item = &ServiceCredential> {
         let revoking = self.stage() == Some(Stage::Revoking);
         self.credentials().skip(usize::from(revoking))
     }
 
-    /// How far a rotation has come, if one is under way.
+    /// Returns the stage of the rotation, if one is under way.
     #[must_use]
     pub fn stage(&self) -> Option<Stage> {
         self.pending.as_ref().map(|pending| pending.step)
     }
 
-    /// The credential of the service's administrator, which no app ever gets.
+    /// Returns the credential of the service's administrator, which no app ever gets.
     #[must_use]
     pub fn administrator(&self) -> &ServiceCredential {
         &self.administrator

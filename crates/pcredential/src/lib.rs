@@ -1,13 +1,13 @@
-//! A service's credential: catalogue of services, generation, rotation states, injected variables.
+//! The credentials of services: a catalogue of services, generation, rotation, injected variables.
 //!
 //! Bytes enter as the kernel's random numbers ([`ServiceCredential::generate`]) and as a sealed ledger
-//! ([`Ledger::open`]). The catalogue ([`ServiceKind`]) says what a service of a kind needs, the ledger keeps the
-//! credentials that were generated for it, and [`injected`] names the variables that an app gets. Bytes leave in the
-//! files that a service reads at its start ([`setup`]), on the standard input of clients that log in ([`probe`]) or
-//! change a login ([`change`]), in the sealed ledger ([`Ledger::seal`]), and through [`ServiceCredential::expose`] for
-//! everyone else; each is a numbered door.
+//! ([`Ledger::open`]). The catalogue ([`ServiceKind`]) describes the kinds of services, the ledger keeps the
+//! credentials that were generated for a project's services, and [`injected`] names the variables that an app gets.
+//! Bytes leave in the files that a service reads at its start ([`setup`]), on the standard input of clients that log
+//! in ([`probe`]) or change a login ([`change`]), in the sealed ledger ([`Ledger::seal`]), and through
+//! [`ServiceCredential::expose`] for all other code. Each of these places is a numbered door.
 //!
-//! The crate knows no engine: it says what to run and how to judge what came back.
+//! The crate does not talk to an engine: it returns the commands to run, and judges their results.
 //!
 //! ```
 //! use pcredential::{Ledger, NewService, ServiceKind, injected};

@@ -1,8 +1,9 @@
-//! The commands, run inside a service's container, that ask whether it answers, make the app's role, and log in.
+//! The commands that check whether a service answers, create the app's role, and log in. They run inside the
+//! service's container.
 //!
-//! Passwords go to the standard input of the service's own client, never into its arguments or its environment. Every
-//! login goes to the service's name on the network: on the loopback address some servers trust everybody, and the
-//! temporary server of an image's first start answers on its socket alone.
+//! Passwords go to the standard input of the service's own client, and never into its arguments or environment. Every
+//! login uses the service's name on the network, for two reasons: some servers accept every login on the loopback
+//! address, and the temporary server of an image's first start listens only on its socket.
 
 use zeroize::Zeroizing;
 
@@ -13,7 +14,7 @@ use crate::rotation::Which;
 
 pub use crate::client::{Login, Probe};
 
-/// Whether the service answers on the network.
+/// Returns the command that checks whether the service answers on the network.
 #[must_use]
 pub fn reach(service: &ServiceRecord) -> Probe {
     let host = service.name();
@@ -31,23 +32,23 @@ pub fn reach(service: &ServiceRecord) -> Probe {
     Probe { command, input: Zeroizing::default(), done, refused: &[] }
 }
 
-/// Makes the app's role and rights where the image does not; may be repeated.
+/// Returns the command that creates the app's role and its rights, if the image does not do so. It may be repeated.
 ///
-/// PostgreSQL and MongoDB get a login name of which there can be two, so that one can replace the other without a
-/// failed login. What the app creates in PostgreSQL belongs to a role without login, whichever of the two it used.
+/// PostgreSQL and MongoDB get one of two login names, so that a second name can replace the first without a failed
+/// login. Everything that the app creates in PostgreSQL belongs to a role without a login, under either login name.
 #[must_use]
 pub fn provision(service: &ServiceRecord) -> Option<Probe> {
     match service.kind() {
         ServiceKind::Postgres => Some(postgres(service, postgres_roles(service, Which::Current))),
         ServiceKind::Mongodb => Some(mongo(service, mongo_user(service, Which::Current))),
-        // On a fresh volume the image has made the user; on data that was there it has not.
+        // The image creates the user on a fresh volume, but not in data that existed before.
         ServiceKind::Mysql if service.phase() != Phase::Sealed => Some(mysql_user(service, "mysql")),
         ServiceKind::Mariadb if service.phase() != Phase::Sealed => Some(mysql_user(service, "mariadb")),
         ServiceKind::Mysql | ServiceKind::Mariadb | ServiceKind::Redis | ServiceKind::Valkey => None,
     }
 }
 
-/// Logs in over the network with one of the app's credentials.
+/// Returns the command that logs in over the network with one of the app's credentials.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "door 34: a login needs the password, on the client's standard input")]
 pub fn login(service: &ServiceRecord, which: Which) -> Probe {
@@ -77,7 +78,7 @@ pub fn login(service: &ServiceRecord, which: Which) -> Probe {
         refused: &["WRONGPASS", "NOAUTH", "invalid password", "without any password configured"],
     };
     match service.kind() {
-        // Without a terminal the client reads the password from its standard input.
+        // Without a terminal, the client reads the password from its standard input.
         ServiceKind::Postgres => Probe {
             command: words(&[
                 "psql",

@@ -1,46 +1,47 @@
-//! A credential on its way to the next one.
+//! The rotation of a credential: its stages, and the two credentials that exist meanwhile.
 //!
-//! Every step is sealed before the effect that it announces, and every effect may be repeated: whenever the program is
-//! killed, the next one reads the step and goes on from there. Until the last step begins, the service takes both
-//! credentials; from then on instances have the next one. So there is no moment in which nobody knows how to log in.
+//! Every stage is sealed before its actions, and every action may be repeated. If the program is killed, the next run
+//! reads the stage and continues from it. Until the last stage begins, the service accepts both credentials; in the
+//! last stage, all instances already have the next one. At no moment do the instances hold a credential that the
+//! service refuses.
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
 use crate::credential::ServiceCredential;
 
-/// Which of a service's two login names is in use; a rotation goes from one to the other.
+/// One of a service's two login names. A rotation switches from one to the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Slot {
-    /// The first.
+    /// The first login name.
     A,
-    /// The second.
+    /// The second login name.
     B,
 }
 
-/// How far a rotation has come.
+/// The stage of a rotation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
-    /// The next credential is sealed; the service is being told about it. Instances have the current one.
+    /// The next credential is sealed, and the service is being made to accept it. Instances have the current one.
     Enabling,
-    /// The service takes both. Instances are being given the next one.
+    /// The service accepts both credentials. Instances are being given the next one.
     Publishing,
-    /// All instances have the next one. The service is being told to refuse the current one.
+    /// All instances have the next credential. The service is being made to refuse the current one.
     Revoking,
 }
 
-/// Which of a service's two credentials is meant.
+/// One of a service's two credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// The one before the rotation, or the only one.
+    /// The credential from before the rotation, or the only one.
     Current,
-    /// The one after it.
+    /// The credential from after the rotation.
     Next,
 }
 
-/// The next credential of a service, while there are two.
+/// The next credential of a service, during a rotation.
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub(crate) step: Stage,
@@ -49,7 +50,7 @@ pub(crate) struct Pending {
 }
 
 impl Slot {
-    /// The one that a rotation leads to.
+    /// Returns the slot that a rotation switches to.
     #[must_use]
     pub(crate) fn other(self) -> Self {
         match self {
@@ -59,7 +60,7 @@ impl Slot {
     }
 }
 
-/// As it goes into the sealed ledger.
+/// The pending rotation in the form of the sealed ledger.
 #[derive(Serialize)]
 pub(crate) struct SealedPending<'a> {
     pub(crate) step: Stage,
@@ -67,7 +68,7 @@ pub(crate) struct SealedPending<'a> {
     pub(crate) credential: &'a str,
 }
 
-/// The pending rotation after it was opened.
+/// The pending rotation after the ledger was opened.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OpenedPending {
@@ -99,7 +100,7 @@ mod tests {
         ledger
     }
 
-    /// Describes what instances get, without showing it.
+    /// Returns the login name of the instances, and whether they get the current credential.
     fn published(ledger: &Ledger) -> (String, bool) {
         let service = &ledger.services()[0];
         (service.username(), std::ptr::eq(service.credential(), service.credential_of(Which::Current)))

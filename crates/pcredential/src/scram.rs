@@ -1,7 +1,8 @@
-//! The verifier that PostgreSQL keeps instead of a password, made here so that the password never reaches the server.
+//! The verifier that PostgreSQL stores instead of a password. It is computed on our side, so that the password never
+//! reaches the server.
 //!
-//! RFC 5802 and RFC 7677; the text format is that of `pg_authid.rolpassword`
-//! (`SCRAM-SHA-256$<iterations>:<salt>$<stored key>:<server key>`). SASLprep changes nothing here, because generated
+//! The algorithm is that of RFC 5802 and RFC 7677, and the text format is that of `pg_authid.rolpassword`
+//! (`SCRAM-SHA-256$<iterations>:<salt>$<stored key>:<server key>`). SASLprep is not needed, because generated
 //! credentials are ASCII.
 
 use base64::Engine;
@@ -10,10 +11,10 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-/// PostgreSQL's own default (`scram_iterations`).
+/// PostgreSQL's own default of `scram_iterations`.
 const ITERATIONS: u32 = 4096;
 
-/// Makes the verifier for a password under a salt; 16 random bytes are PostgreSQL's own length.
+/// Makes the verifier for a password and a salt. PostgreSQL itself uses 16 random bytes as a salt.
 pub(crate) fn verifier(password: &[u8], salt: &[u8]) -> String {
     let salted = salted_password(password, salt, ITERATIONS);
     let client_key = Zeroizing::new(hmac(&*salted, &[b"Client Key"]));
@@ -27,7 +28,7 @@ pub(crate) fn verifier(password: &[u8], salt: &[u8]) -> String {
     )
 }
 
-/// Computes PBKDF2 with HMAC-SHA-256 and one block (RFC 5802 calls it `Hi`).
+/// Computes PBKDF2 with HMAC-SHA-256 and one block, which RFC 5802 calls `Hi`.
 fn salted_password(password: &[u8], salt: &[u8], iterations: u32) -> Zeroizing<[u8; 32]> {
     let mut round = Zeroizing::new(hmac(password, &[salt, &1_u32.to_be_bytes()]));
     let mut result = Zeroizing::new(*round);
@@ -52,8 +53,8 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
 mod tests {
     use super::*;
 
-    /// RFC 7677 section 3: user `user`, password `pencil`. Its client proof and server signature follow from these
-    /// keys.
+    /// The values are those of RFC 7677 section 3: user `user`, password `pencil`. Its client proof and server
+    /// signature follow from the keys.
     #[test]
     fn keys_agree_with_the_exchange_of_rfc_7677() {
         let salt = STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();

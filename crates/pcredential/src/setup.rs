@@ -1,7 +1,7 @@
-//! The environment, files and arguments that a service's container is started with, as the official images expect them.
+//! The environment, files and arguments of a service's container, in the form that the official images expect.
 //!
-//! No value stands in the environment or in the arguments, where `docker inspect` would show it: values lie in files
-//! that the environment or the arguments name.
+//! The environment and the arguments hold no credential, because `docker inspect` would show it. Credentials are in
+//! files, which the environment or the arguments name.
 
 use zeroize::Zeroizing;
 
@@ -11,33 +11,33 @@ use crate::credential::ServiceCredential;
 use crate::kind::ServiceKind;
 use crate::ledger::{Phase, ServiceRecord};
 
-/// The configuration that a service's container is started with.
+/// The environment, files and arguments of a service's container.
 pub struct Setup {
     environment: Vec<(String, String)>,
     files: Vec<SecretFile>,
     command: Option<Vec<String>>,
 }
 
-/// A file that a service reads; it belongs on a tmpfs that only this service sees.
+/// A file that a service reads. It must lie on a tmpfs that only this service sees.
 pub struct SecretFile {
     name: &'static str,
     content: Zeroizing<Vec<u8>>,
 }
 
 impl Setup {
-    /// Variables without secrets; some name the files.
+    /// Returns the variables, which hold no secrets. Some of them name the files.
     #[must_use]
     pub fn environment(&self) -> &[(String, String)] {
         &self.environment
     }
 
-    /// The files.
+    /// Returns the files.
     #[must_use]
     pub fn files(&self) -> &[SecretFile] {
         &self.files
     }
 
-    /// The arguments instead of the image's own, where the image must be told about a file.
+    /// Returns the arguments that replace the image's own, if the image must be told about a file.
     #[must_use]
     pub fn command(&self) -> Option<&[String]> {
         self.command.as_deref()
@@ -45,13 +45,13 @@ impl Setup {
 }
 
 impl SecretFile {
-    /// The file's name in the directory.
+    /// Returns the file's name in the directory of the files.
     #[must_use]
     pub fn name(&self) -> &str {
         self.name
     }
 
-    /// The file's content, to be written where only the service reads.
+    /// Returns the file's content, which must be written to a place that only the service can read.
     #[must_use]
     pub fn content(&self) -> &[u8] {
         &self.content
@@ -69,14 +69,14 @@ const APP: &str = "app";
 const CONFIGURATION: &str = "server.conf";
 const RESET: &str = "reset.sql";
 
-/// Makes the configuration that a service's container is started with, when its files lie in a directory.
+/// Makes the setup of a service's container. `directory` is the path of the files in the container.
 #[must_use]
 pub fn setup(service: &ServiceRecord, directory: &str) -> Setup {
     let path = |file: &str| format!("{directory}/{file}");
     let configuration = path(CONFIGURATION);
     let name = service.database().unwrap_or_default().to_owned();
     let (environment, files, command) = match service.kind() {
-        // The app's own roles are made afterwards, so that there can be two of them (see `provision`).
+        // The app's own roles are created after the start, so that there can be two of them (see `provision`).
         ServiceKind::Postgres => (
             vec![
                 ("POSTGRES_USER", "postgres".to_owned()),
@@ -108,8 +108,8 @@ pub fn setup(service: &ServiceRecord, directory: &str) -> Setup {
             vec![plain(ADMINISTRATOR, service.administrator()), plain(APP, service.credential())],
             None,
         ),
-        // The official images take no password from the environment (docker-library/redis#46, #176), so the server is
-        // told by a configuration file.
+        // The official images accept no password in the environment (docker-library/redis#46, #176), so the server
+        // reads it from a configuration file.
         ServiceKind::Redis => (Vec::new(), vec![access_list(service)], Some(["redis-server", configuration.as_str()])),
         ServiceKind::Valkey => {
             (Vec::new(), vec![access_list(service)], Some(["valkey-server", configuration.as_str()]))
@@ -125,7 +125,7 @@ pub fn setup(service: &ServiceRecord, directory: &str) -> Setup {
         ),
     };
     let (mut files, mut command) = (files, command);
-    // Nobody can log in: the server itself sets the administrator's password, from a file on the tmpfs.
+    // Nobody can log in, so the server itself sets the administrator's password, from a file on the tmpfs.
     let server = match service.kind() {
         ServiceKind::Mysql => Some("mysqld"),
         ServiceKind::Mariadb => Some("mariadbd"),
@@ -148,9 +148,8 @@ fn plain(name: &'static str, credential: &ServiceCredential) -> SecretFile {
     SecretFile { name, content: Zeroizing::new(credential.expose().into()) }
 }
 
-/// Makes the server's list of logins. The server keeps hashes, of all passwords that are valid now, so that its own
-/// restart in the middle of a rotation refuses nobody; the password itself does not enter the service's container at
-/// all.
+/// Makes the server's list of logins. The list holds hashes of all passwords that are valid now, so that a restart in
+/// the middle of a rotation refuses no instance. The passwords themselves never enter the service's container.
 #[expect(clippy::disallowed_methods, reason = "door 33: the access list of Redis and Valkey holds the password's hash")]
 fn access_list(service: &ServiceRecord) -> SecretFile {
     let hashes: Vec<String> = service.valid().map(|credential| sha256(credential.expose())).collect();

@@ -1,23 +1,23 @@
-//! Further names for the variables of a service, for apps that do not read the standard ones.
+//! Additional sets of variable names for a service, for apps that do not read the standard names.
 
 use crate::kind::ServiceKind;
 
-/// A set of names that somebody asks for.
+/// A set of names that an app can request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum VariableSet {
-    /// `PGHOST`, `PGPORT`, `PGDATABASE`, `PGUSER`, `PGPASSWORD`: what PostgreSQL's own clients read.
+    /// `PGHOST`, `PGPORT`, `PGDATABASE`, `PGUSER`, `PGPASSWORD`, which PostgreSQL's own clients read.
     Libpq,
     /// `POSTGRES_HOST`, `POSTGRES_PORT`, `POSTGRES_DB`, `POSTGRES_USER`, `POSTGRES_PASSWORD`.
     Postgres,
     /// `MYSQL_HOST`, `MYSQL_PORT`, `MYSQL_DATABASE`, `MYSQL_USER`, `MYSQL_PASSWORD`.
     Mysql,
-    /// The standard names with the service's own name as prefix.
+    /// The standard names with the service's own name as a prefix.
     Named,
-    /// `NAME_FILE` with the path of a file, for each variable of the service that is confidential.
+    /// `NAME_FILE` with the path of a file, for each confidential variable of the service.
     Files,
 }
 
-/// The parts of a login that a set has names for.
+/// The parts of a login for which a set has names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     Host,
@@ -37,7 +37,7 @@ impl VariableSet {
         Self::ALL.into_iter().find(|set| set.as_str() == name)
     }
 
-    /// The set's name in `app.toml`.
+    /// Returns the name of the set in `app.toml`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -49,7 +49,7 @@ impl VariableSet {
         }
     }
 
-    /// Whether services of a kind have the set.
+    /// Returns true if services of this kind have the set.
     #[must_use]
     pub fn fits(self, kind: ServiceKind) -> bool {
         match self {
@@ -59,7 +59,7 @@ impl VariableSet {
         }
     }
 
-    /// The names of sets whose names depend on nothing.
+    /// Returns the parts and names of a set whose names are the same for all services.
     pub(crate) fn fixed(self) -> &'static [(Part, &'static str)] {
         match self {
             Self::Libpq => &[

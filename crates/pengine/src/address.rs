@@ -1,4 +1,4 @@
-//! Engine addresses, as `DOCKER_HOST` and contexts spell them.
+//! Engine addresses, in the form of `DOCKER_HOST` and docker contexts.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,12 +12,12 @@ pub(crate) enum Address {
     Unix(PathBuf),
     /// `tcp://host:port`, with TLS or without
     Tcp {
-        /// Name, IPv4 address, or IPv6 address without brackets.
+        /// A host name, an IPv4 address, or an IPv6 address without brackets.
         host: String,
-        /// The port; `None` means docker's default for plain or TLS.
+        /// The port; `None` stands for docker's default port, which depends on TLS.
         port: Option<u16>,
     },
-    /// `ssh://[user@]host[:port][/path of the socket over there]`
+    /// `ssh://[user@]host[:port][/path of the socket on the remote machine]`
     Ssh {
         /// The remote user.
         user: Option<String>,
@@ -25,7 +25,7 @@ pub(crate) enum Address {
         host: String,
         /// The port.
         port: Option<u16>,
-        /// The remote socket, when it is not the default one.
+        /// The path of the remote socket; `None` stands for docker's default.
         socket: Option<String>,
     },
 }
@@ -68,7 +68,7 @@ impl Address {
                 };
                 let (host, port) =
                     host_and_port(authority).ok_or_else(|| wrong("the host or the port is not valid"))?;
-                // A host that begins with a dash would be an option of ssh.
+                // ssh would read a host that begins with a dash as an option.
                 if host.starts_with('-') || user.as_deref().is_some_and(|user| user.starts_with('-') || user.is_empty())
                 {
                     return Err(wrong("the host or the user is not valid"));
@@ -120,7 +120,7 @@ fn host_and_port(authority: &str) -> Option<(String, Option<u16>)> {
     Some((host.to_owned(), port))
 }
 
-/// Hides everything before the last `@` of an address: a password may stand there by mistake.
+/// Hides everything before the last `@` of an address, because a user may have put a password into the address.
 fn without_user(text: &str) -> String {
     match text.rsplit_once('@') {
         None => text.to_owned(),

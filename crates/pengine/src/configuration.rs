@@ -1,7 +1,7 @@
 //! The docker client's own files: `config.json` and the context store.
 //!
-//! Formats: docker/cli `cli/config/configfile` and `cli/context/store` (`contexts/meta/<sha256 of name>/meta.json`,
-//! `contexts/tls/<sha256 of name>/docker/{ca,cert,key}.pem`).
+//! The formats are those of docker/cli `cli/config/configfile` and `cli/context/store`: `contexts/meta/<sha256 of
+//! name>/meta.json` and `contexts/tls/<sha256 of name>/docker/{ca,cert,key}.pem`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,27 +13,28 @@ use sha2::{Digest, Sha256};
 
 use crate::error::EngineError;
 
-/// The part of `config.json` that says which engine is meant and where registry credentials are.
+/// The part of `config.json` that names the engine, the registry credentials and the proxies.
 #[derive(Default, Deserialize)]
 pub struct DockerConfiguration {
     /// The context that `docker context use` chose.
     #[serde(default, rename = "currentContext")]
     pub current_context: Option<String>,
-    /// Registry host → credentials kept in the file itself.
+    /// The credentials that the file itself holds, by registry host.
     #[serde(default)]
     pub auths: BTreeMap<String, RegistryEntry>,
-    /// The program suffix that keeps all other credentials.
+    /// The credential helper for all registries without an entry in `credential_helpers`: the part of the program's
+    /// name after `docker-credential-`.
     #[serde(default, rename = "credsStore")]
     pub credentials_store: Option<String>,
-    /// Registry host → program suffix.
+    /// The credential helpers of single registries, by registry host.
     #[serde(default, rename = "credHelpers")]
     pub credential_helpers: BTreeMap<String, String>,
-    /// Engine address, or `default` → the proxies of what runs there.
+    /// The proxies for containers and builds, by engine address; the entry `default` serves all other engines.
     #[serde(default)]
     proxies: BTreeMap<String, Proxies>,
 }
 
-/// The proxies of containers and builds. Without `Debug`, because an address may hold credentials.
+/// The proxies of containers and builds. The type has no `Debug`, because a proxy's address may hold credentials.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Proxies {
@@ -43,16 +44,16 @@ struct Proxies {
     ftp_proxy: String,
 }
 
-/// One registry of `auths`. Without `Debug`, because it holds credentials.
+/// One entry of `auths`. The type has no `Debug`, because it holds credentials.
 #[derive(Default, Deserialize)]
 pub struct RegistryEntry {
     /// Base64 of `user:password`.
     #[serde(default)]
     pub auth: String,
-    /// User name, in files written by hand.
+    /// The user name, which only files written by hand contain.
     #[serde(default)]
     pub username: String,
-    /// Password, in files written by hand.
+    /// The password, which only files written by hand contain.
     #[serde(default)]
     pub password: String,
     /// A refresh token of the registry's token service.
@@ -61,17 +62,17 @@ pub struct RegistryEntry {
 }
 
 impl DockerConfiguration {
-    /// Reads `config.json` of the docker client's folder; a missing file is an empty configuration.
+    /// Reads `config.json` of the docker client's folder. A missing file counts as an empty configuration.
     ///
     /// # Errors
     ///
-    /// [`EngineError::ReadConfiguration`] or [`EngineError::BrokenConfiguration`], both with the path.
+    /// Returns [`EngineError::ReadConfiguration`] or [`EngineError::BrokenConfiguration`], both with the path.
     pub fn read(docker_folder: &Path) -> Result<Self, EngineError> {
         read_json(&docker_folder.join("config.json")).map(Option::unwrap_or_default)
     }
 
-    /// Returns the proxies for builds on an engine, by the names of their build arguments. As in docker's buildx, these
-    /// are the proxies of the engine's address, else the default ones.
+    /// Returns the proxies for builds on an engine, by the names of their build arguments. Like docker's buildx, this
+    /// takes the entry for the engine's address, or the `default` entry if the address has none.
     #[must_use]
     pub fn proxies(&self, engine: &str) -> Vec<(&'static str, &str)> {
         let Some(proxies) = self.proxies.get(engine).or_else(|| self.proxies.get("default")) else { return Vec::new() };
@@ -85,11 +86,11 @@ impl DockerConfiguration {
     }
 }
 
-/// A context as the store describes it.
+/// A docker context as the context store describes it.
 pub(crate) struct Context {
     /// The engine's address; empty means the default socket.
     pub(crate) host: String,
-    /// The context asks not to check the engine's certificate.
+    /// True if the context asks the client not to check the engine's certificate.
     pub(crate) skip_tls_verify: bool,
     /// The folder with `ca.pem`, `cert.pem`, `key.pem`, if the context has one.
     pub(crate) certificates: Option<PathBuf>,
@@ -110,7 +111,7 @@ struct ContextEndpoint {
 }
 
 impl Context {
-    /// Whether the store has a context of this name.
+    /// Returns true if the context store has a context of this name.
     pub(crate) fn exists(docker_folder: &Path, name: &str) -> bool {
         let id = base16ct::lower::encode_string(&Sha256::digest(name.as_bytes()));
         docker_folder.join("contexts/meta").join(id).join("meta.json").is_file()
@@ -135,10 +136,10 @@ impl Context {
     }
 }
 
-/// The longest file of docker's that is read.
+/// The longest file of the docker client that [`read`] accepts, in bytes.
 const LONGEST: u64 = 4 << 20;
 
-/// Reads a file of docker's: never a device or a pipe, which may have no end.
+/// Reads a file of the docker client. Devices and pipes are refused, because reading them might never end.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() {
@@ -160,7 +161,7 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, E
     };
     serde_json::from_slice(&text).map(Some).map_err(|error| EngineError::BrokenConfiguration {
         path: path.to_owned(),
-        // The parser's own words may quote the text, and these files hold credentials.
+        // The parser's own message may quote the text, and these files hold credentials.
         problem: format!("{} at line {}, column {}", kind(&error), error.line(), error.column()),
     })
 }

@@ -1,4 +1,4 @@
-//! Opening one connection, whatever the transport.
+//! Opening one connection to an engine over any transport.
 
 use std::io;
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::error::EngineError;
 use crate::refusal::Refusable;
 use crate::ssh::SshStream;
 
-/// Bytes both ways.
+/// A stream of bytes in both directions.
 pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
@@ -29,12 +29,13 @@ const PLAIN_PORT: u16 = 2375;
 const TLS_PORT: u16 = 2376;
 
 impl Endpoint {
-    /// Opens a connection. Nothing has been said on it yet.
+    /// Opens a connection without sending a request on it.
     ///
     /// # Errors
     ///
-    /// [`EngineError::Unreachable`], [`EngineError::Permission`], [`EngineError::Tls`], [`EngineError::Ssh`], or
-    /// [`EngineError::Silent`] after `patience`.
+    /// Returns [`EngineError::Unreachable`], [`EngineError::Permission`], [`EngineError::Tls`] or
+    /// [`EngineError::Ssh`] if the connection cannot be opened, and [`EngineError::Silent`] if it is not open after
+    /// `patience`.
     pub async fn dial(&self, patience: Duration) -> Result<Connection, EngineError> {
         match tokio::time::timeout(patience, self.dial_without_limit()).await {
             Ok(connection) => connection,
@@ -64,7 +65,7 @@ impl Endpoint {
     async fn dial_tcp(&self, host: &str, port: Option<u16>) -> Result<Connection, EngineError> {
         let default = if self.tls().is_some() { TLS_PORT } else { PLAIN_PORT };
         let stream = TcpStream::connect((host, port.unwrap_or(default))).await.map_err(|error| self.refused(error))?;
-        // Without this, small frames of a session wait for acknowledgements.
+        // Without this option, small frames of a session wait for acknowledgements.
         stream.set_nodelay(true).map_err(|error| self.refused(error))?;
         match self.tls() {
             None => Ok(Box::new(stream)),
@@ -111,7 +112,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_ssh_that_fails_is_told_apart_with_its_last_words() {
-        // Port 1 of this machine: refused at once where ssh is installed; where it is not, it cannot be started.
+        // Where ssh is installed, port 1 of this machine refuses the connection at once; elsewhere ssh cannot be
+        // started.
         let endpoint = Endpoint::plain("ssh://nobody@127.0.0.1:1").unwrap();
         let error = crate::Engine::connect_within(&endpoint, Duration::from_secs(20)).await.unwrap_err();
         assert!(matches!(&error, EngineError::Ssh { said, .. } if !said.is_empty()), "{error}");

@@ -1,4 +1,4 @@
-//! Which engine is meant, and how it is reached.
+//! The choice of the engine, and the way to reach it.
 
 use std::fmt;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::environment::{Environment, Flags};
 use crate::error::EngineError;
 use crate::tls;
 
-/// The engine's place, and why it is that one.
+/// The address of an engine, with the reason why this engine was chosen.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     address: Address,
@@ -20,11 +20,11 @@ pub struct Endpoint {
     origin: Origin,
 }
 
-/// How an endpoint over TLS is spoken with.
+/// The TLS settings of an endpoint.
 #[derive(Clone, Debug)]
 pub(crate) struct Tls {
     pub(crate) client: Arc<ClientConfig>,
-    /// The name that the certificate must have, where that is not the host of the address.
+    /// The name that the certificate must have, if it differs from the host of the address.
     pub(crate) name: Option<String>,
 }
 
@@ -34,20 +34,20 @@ impl From<Arc<ClientConfig>> for Tls {
     }
 }
 
-/// The way in which the engine was chosen.
+/// The setting that chose the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// `--host`.
+    /// The flag `--host`.
     Flag,
-    /// A builder, by this name.
+    /// A builder of this name.
     Builder(String),
-    /// `DOCKER_HOST`.
+    /// The variable `DOCKER_HOST`.
     Environment,
-    /// A docker context, by flag, `DOCKER_CONTEXT` or `docker context use`.
+    /// A docker context of this name, chosen by flag, `DOCKER_CONTEXT` or `docker context use`.
     Context(String),
-    /// Nobody: the socket that docker uses by default.
+    /// No setting: this is the socket that docker uses by default.
     Default,
-    /// Nobody: the socket of this user's rootless engine, because the default one does not exist.
+    /// No setting: this is the socket of this user's rootless engine, because docker's default socket does not exist.
     Rootless,
 }
 
@@ -64,12 +64,13 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Who can read what travels to the engine.
+/// The parties that can read the bytes of a connection to an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Safety {
-    /// Nobody else: a local socket, TLS with a checked certificate, or ssh.
+    /// Only the engine can read the bytes: the connection is a local socket, TLS with a checked certificate, or ssh.
     Private,
-    /// Everybody on the way: plain TCP. Secrets deserve a loud warning (C16).
+    /// Everybody on the network path can read the bytes, because the connection is plain TCP. Secrets deserve a loud
+    /// warning (C16).
     Plaintext,
 }
 
@@ -78,12 +79,14 @@ const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 impl Endpoint {
     /// Finds the engine that docker itself would use.
     ///
-    /// The first that is set wins: the host flag, the context flag, `DOCKER_HOST`, `DOCKER_CONTEXT`, `currentContext`
-    /// of `config.json`, the default socket, and last the rootless one if only that exists.
+    /// The first of these that is set wins: the host flag, the context flag, `DOCKER_HOST`, `DOCKER_CONTEXT`, and
+    /// `currentContext` of `config.json`. If none is set, the default socket is used, or the rootless one if only
+    /// that exists.
     ///
     /// # Errors
     ///
-    /// An address or a file of the docker client that is not valid; an unknown context; unusable certificates.
+    /// Returns an error if an address or a file of the docker client is not valid, the context does not exist, or the
+    /// certificates cannot be used.
     pub fn resolve(environment: &Environment, flags: &Flags) -> Result<Self, EngineError> {
         if let Some(host) = &flags.host {
             return Self::from_address(host, environment, Origin::Flag);
@@ -108,16 +111,16 @@ impl Endpoint {
         }
     }
 
-    /// Makes an endpoint of an address like `unix:///run/docker.sock`, without TLS.
+    /// Makes an endpoint without TLS from an address such as `unix:///run/docker.sock`.
     ///
     /// # Errors
     ///
-    /// [`EngineError::Address`].
+    /// Returns [`EngineError::Address`] if the address is not valid.
     pub fn plain(address: &str) -> Result<Self, EngineError> {
         Ok(Self { address: Address::parse(address)?, tls: None, origin: Origin::Flag })
     }
 
-    /// Makes an endpoint of an address where BuildKit itself listens.
+    /// Makes an endpoint from an address at which BuildKit itself listens.
     pub(crate) fn of_builder(name: &str, address: Address, tls: Option<Tls>) -> Self {
         Self { address, tls, origin: Origin::Builder(name.to_owned()) }
     }
@@ -156,13 +159,13 @@ impl Endpoint {
         }
     }
 
-    /// The flag, the variable or the context that named this engine.
+    /// Returns the setting that chose this engine.
     #[must_use]
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
 
-    /// Who on the way can read the bytes of a connection.
+    /// Returns whether anybody else can read the bytes of a connection.
     #[must_use]
     pub fn safety(&self) -> Safety {
         match (&self.address, &self.tls) {
@@ -171,11 +174,11 @@ impl Endpoint {
         }
     }
 
-    /// Refuses an endpoint that everybody on the way can listen to (C16).
+    /// Refuses an endpoint whose traffic everybody on the network path can read (C16).
     ///
     /// # Errors
     ///
-    /// [`EngineError::Plaintext`].
+    /// Returns [`EngineError::Plaintext`] if the endpoint is reached over plain TCP.
     pub fn require_private(&self) -> Result<(), EngineError> {
         match self.safety() {
             Safety::Private => Ok(()),

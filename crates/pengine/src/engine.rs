@@ -1,4 +1,4 @@
-//! An engine that answered.
+//! An engine that answered the first requests.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use crate::error::EngineError;
 use crate::hijack::{self, Hijacked, Upgrade};
 use crate::version::ApiVersion;
 
-/// How long a first answer may take.
+/// The time that an engine has for its first answers.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a REST call may take until its answer begins; committing or loading an image is slow.
+/// The time that a REST call may take until its answer begins, in seconds. Committing or loading an image is slow.
 const REST_PATIENCE_SECONDS: u64 = 600;
-/// The newest API that we know how to speak.
+/// The newest version of the API that this client speaks.
 const NEWEST: ApiVersion = ApiVersion { major: 1, minor: 53 };
-/// More than any `/version` answer.
+/// The limit on the bytes of a `/version` answer, larger than any real one.
 const VERSION_LIMIT: usize = 1 << 20;
 
-/// An engine that answered, and is new enough.
+/// An engine that answered and is new enough.
 #[derive(Clone)]
 pub struct Engine {
     endpoint: Endpoint,
@@ -33,12 +33,12 @@ pub struct Engine {
     patience: Duration,
 }
 
-/// How an engine keeps images; it decides what `docker save` writes and what an image ID is.
+/// The way in which an engine stores images. It decides what `docker save` writes and what an image ID is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImageStore {
-    /// Docker's own: an image ID is the digest of the image's configuration.
+    /// Docker's own store: an image ID is the digest of the image's configuration.
     Layers,
-    /// containerd's: an image ID is the digest of a manifest or an index.
+    /// The store of containerd: an image ID is the digest of a manifest or an index.
     Containerd,
 }
 
@@ -56,24 +56,24 @@ struct Component {
     name: String,
 }
 
-/// Podman's name for itself among the components of its `/version`.
+/// The name that Podman gives itself among the components of its `/version` answer.
 const PODMAN: &str = "Podman Engine";
 
 impl Engine {
-    /// Connects and asks who answers, with ten seconds of patience.
+    /// Connects to the engine and asks for its version, within ten seconds.
     ///
     /// # Errors
     ///
-    /// Every way in which an engine can be unusable has its own [`EngineError`].
+    /// Returns an [`EngineError`]; every reason why an engine cannot be used has a variant of its own.
     pub async fn connect(endpoint: &Endpoint) -> Result<Self, EngineError> {
         Self::connect_within(endpoint, PATIENCE).await
     }
 
-    /// Connects and asks who answers, and waits no longer than `patience`.
+    /// Connects to the engine and asks for its version, within `patience`.
     ///
     /// # Errors
     ///
-    /// As [`Engine::connect`].
+    /// Returns the same errors as [`Engine::connect`].
     pub async fn connect_within(endpoint: &Endpoint, patience: Duration) -> Result<Self, EngineError> {
         let work = async {
             let api = ping(endpoint, patience).await?;
@@ -93,31 +93,32 @@ impl Engine {
         Ok(Self { endpoint: endpoint.clone(), docker, version, is_podman, api, patience })
     }
 
-    /// The REST API, over the same transport.
+    /// Returns a client for the REST API that uses the same transport.
     #[must_use]
     pub fn docker(&self) -> &Docker {
         &self.docker
     }
 
-    /// Where the engine is.
+    /// Returns the endpoint of the engine.
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// The engine's own version, for people only: what it can do is asked, never guessed from this.
+    /// Returns the engine's own version, to be shown to people. Code asks the engine for its abilities instead, and
+    /// never guesses them from the version.
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
     }
 
-    /// Whether Podman answers, with docker's REST API and without BuildKit.
+    /// Returns true if the engine is Podman, which speaks docker's REST API and has no BuildKit.
     #[must_use]
     pub fn is_podman(&self) -> bool {
         self.is_podman
     }
 
-    /// The version of the REST API in use.
+    /// Returns the version of the REST API in use.
     #[must_use]
     pub fn api_version(&self) -> ApiVersion {
         self.api
@@ -130,14 +131,15 @@ impl Engine {
         format!("{name}{} at {} ({})", self.version, self.endpoint, self.endpoint.origin())
     }
 
-    /// How the engine keeps images.
+    /// Asks the engine how it stores images.
     ///
     /// # Errors
     ///
-    /// Whatever the REST client reports for `/info`.
+    /// Returns the error that the REST client reports for `/info`.
     pub async fn image_store(&self) -> Result<ImageStore, bollard::errors::Error> {
         let status = self.docker.info().await?.driver_status.unwrap_or_default();
-        // Docker's own client looks at the same field: driver-type io.containerd.snapshotter.v1.
+        // Docker's own client recognises containerd by the same pair, `driver-type` and
+        // `io.containerd.snapshotter.v1`.
         let containerd = status.iter().any(|pair| match pair.as_slice() {
             [name, value] => name == "driver-type" && value.starts_with("io.containerd.snapshotter"),
             _ => false,
@@ -145,17 +147,18 @@ impl Engine {
         Ok(if containerd { ImageStore::Containerd } else { ImageStore::Layers })
     }
 
-    /// Asks the engine to hand over a connection: `POST path` with an upgrade to h2c and these headers.
+    /// Asks the engine to hand over a connection: sends `POST path` with these headers and an upgrade to h2c.
     ///
     /// # Errors
     ///
-    /// [`EngineError::UpgradeRefused`] when the engine answers anything but 101; else as [`Engine::connect`].
+    /// Returns [`EngineError::UpgradeRefused`] if the engine answers anything but 101, and the errors of
+    /// [`Engine::connect`] if there is no answer.
     pub async fn hijack(&self, path: &str, headers: &[(&str, &str)]) -> Result<Hijacked, EngineError> {
         let asked = Upgrade { path, protocol: "h2c", body: "" };
         hijack::hijack(&self.endpoint, asked, headers, self.patience).await
     }
 
-    /// Opens the streams of a program that was made ready in a container.
+    /// Starts a prepared program in a container, and opens its streams.
     pub(crate) async fn start_exec(&self, id: &str) -> Result<Hijacked, EngineError> {
         let path = format!("/v{}/exec/{id}/start", self.api);
         let asked = Upgrade { path: &path, protocol: "tcp", body: r#"{"Detach":false,"Tty":false}"# };
@@ -179,7 +182,7 @@ async fn ping(endpoint: &Endpoint, patience: Duration) -> Result<ApiVersion, Eng
     version.and_then(ApiVersion::parse).ok_or_else(|| not_an_engine("its ping has no API version".to_owned()))
 }
 
-/// Asks for the engine's version, and whether the engine is Podman.
+/// Asks for the engine's version, and for whether the engine is Podman.
 async fn version(endpoint: &Endpoint, patience: Duration) -> Result<(String, bool), EngineError> {
     let response = hijack::request(endpoint, get("/version"), patience).await?;
     let not_an_engine =
@@ -188,7 +191,7 @@ async fn version(endpoint: &Endpoint, patience: Duration) -> Result<(String, boo
     let body = body.map_err(|_| not_an_engine("its version answer cannot be read"))?.to_bytes();
     let answer: VersionAnswer =
         serde_json::from_slice(&body).map_err(|_| not_an_engine("its version answer is not JSON"))?;
-    // The version is shown on a terminal, so it may hold no control characters.
+    // The version is shown on a terminal, so control characters are removed.
     let text: String = answer.version.chars().filter(|character| character.is_ascii_graphic()).take(64).collect();
     let is_podman = answer.components.iter().any(|component| component.name == PODMAN);
     Ok((if text.is_empty() { "unknown version".to_owned() } else { text }, is_podman))
@@ -205,8 +208,8 @@ fn rest_client(endpoint: &Endpoint, api: ApiVersion) -> Result<Docker, EngineErr
     let target = endpoint.clone();
     let transport = move |mut request: BollardRequest| {
         let endpoint = target.clone();
-        // bollard 0.21 joins paths in a way that loses its version prefix: every call would get the engine's newest
-        // API.
+        // bollard 0.21 joins paths in a way that loses its version prefix, so every call would reach the engine's
+        // newest API.
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         if let Ok(versioned) = format!("/v{api}{path}").parse() {
             *request.uri_mut() = versioned;

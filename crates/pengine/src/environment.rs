@@ -1,13 +1,13 @@
-//! The process environment and the command line, as far as they choose the engine.
+//! The settings of the process environment and the command line that choose the engine.
 
 use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// The environment variables that decide which engine is meant; read once, so that tests need not touch the process.
+/// The environment variables that choose the engine. They are read once, so that tests need not change the process.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
-    /// `DOCKER_HOST`: an address; wins over contexts.
+    /// `DOCKER_HOST`: an address, which wins over contexts.
     pub docker_host: Option<String>,
     /// `DOCKER_CONTEXT`: a context's name.
     pub docker_context: Option<String>,
@@ -23,12 +23,12 @@ pub struct Environment {
     pub buildx_config: Option<PathBuf>,
     /// `HOME`.
     pub home: Option<PathBuf>,
-    /// `XDG_RUNTIME_DIR`: where a rootless engine has its socket.
+    /// `XDG_RUNTIME_DIR`: the folder in which a rootless engine has its socket.
     pub runtime_directory: Option<PathBuf>,
 }
 
 impl Environment {
-    /// Reads the variables of this process. Empty means unset, as for docker.
+    /// Reads the variables of this process. Like docker, it treats an empty variable as unset.
     #[must_use]
     pub fn of_process() -> Self {
         let text = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
@@ -46,13 +46,13 @@ impl Environment {
         }
     }
 
-    /// The docker client's folder; `None` when neither `DOCKER_CONFIG` nor `HOME` is set.
+    /// Returns the docker client's folder, or `None` if neither `DOCKER_CONFIG` nor `HOME` is set.
     #[must_use]
     pub fn docker_folder(&self) -> Option<PathBuf> {
         self.docker_config.clone().or_else(|| self.home.as_ref().map(|home| home.join(".docker")))
     }
 
-    /// The folder of builders; `None` when nothing says where it is.
+    /// Returns the folder that describes the builders, or `None` if no variable says where it is.
     pub(crate) fn builders_folder(&self) -> Option<PathBuf> {
         self.buildx_config.clone().or_else(|| self.docker_folder().map(|folder| folder.join("buildx")))
     }

@@ -1,4 +1,4 @@
-//! The errors of a connection to an engine, told apart as people need it.
+//! The errors of a connection to an engine, each with its own advice for people.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::version::ApiVersion;
 
-/// Why an engine cannot be used.
+/// The reason why an engine cannot be used.
 ///
-/// No message carries a response body: a proxy or a broken engine may echo what it was sent.
+/// No message contains the body of a response, because a proxy or a broken engine may echo what it received.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// A file of the docker client's configuration cannot be read.
@@ -16,15 +16,15 @@ pub enum EngineError {
     ReadConfiguration {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason why the file cannot be read.
         source: io::Error,
     },
-    /// A file of the docker client's configuration is not what it should be.
+    /// A file of the docker client's configuration has a wrong format.
     #[error("{} is not valid: {problem}", path.display())]
     BrokenConfiguration {
         /// The file.
         path: PathBuf,
-        /// Line, column and kind of the problem; never the text.
+        /// The line, the column and the kind of the problem, never the text of the file.
         problem: String,
     },
     /// The named docker context does not exist.
@@ -32,7 +32,7 @@ pub enum EngineError {
     ContextMissing {
         /// The name, from a flag, `DOCKER_CONTEXT` or `currentContext`.
         name: String,
-        /// Where it would be described.
+        /// The file that would describe the context.
         path: PathBuf,
     },
     /// An address that docker would not understand either.
@@ -51,7 +51,8 @@ pub enum EngineError {
         /// The problem of the certificate or key.
         problem: String,
     },
-    /// The endpoint asks for TLS without checking who answers; we never do that, because secrets travel there.
+    /// The endpoint is set to use TLS without a check of the engine's certificate. We refuse that, because secrets
+    /// travel over the connection.
     #[error(
         "{endpoint} is set to skip the TLS check of the engine's certificate, which would let anybody read the secrets"
     )]
@@ -59,7 +60,7 @@ pub enum EngineError {
         /// The endpoint.
         endpoint: String,
     },
-    /// Nobody answers: the socket does not exist, or the connection is refused.
+    /// No engine answers: the socket does not exist, or the connection is refused.
     #[error("no engine answers at {endpoint}")]
     Unreachable {
         /// The endpoint.
@@ -67,7 +68,7 @@ pub enum EngineError {
         /// The refused connection.
         source: io::Error,
     },
-    /// Nobody answers where a builder should be.
+    /// No BuildKit answers at the address of a builder.
     #[error("no BuildKit answers at {endpoint}")]
     NoBuilder {
         /// The endpoint.
@@ -75,16 +76,16 @@ pub enum EngineError {
         /// The refused connection.
         source: io::Error,
     },
-    /// No builder has this name, and no docker context either.
+    /// Neither a builder nor a docker context has this name.
     #[error("builder `{name}` does not exist ({origin}); {}", known_builders(folder, known))]
     BuilderMissing {
         /// The name.
         name: String,
-        /// The flag, the variable or the file that named it.
+        /// The flag, the variable or the file that named the builder.
         origin: &'static str,
-        /// Where builders are described.
+        /// The folder that describes the builders.
         folder: PathBuf,
-        /// Those that there are.
+        /// The names of the builders that exist.
         known: Vec<String>,
     },
     /// A program in a container could not be started.
@@ -95,12 +96,12 @@ pub enum EngineError {
         /// The engine's own error.
         source: Box<bollard::errors::Error>,
     },
-    /// A builder of a kind that we cannot speak with.
+    /// The builder is of a kind that is not supported.
     #[error("builder `{name}` cannot be used: {problem}")]
     BuilderUnsupported {
         /// The name.
         name: String,
-        /// The builder's driver, or another obstacle.
+        /// The builder's driver, or another reason.
         problem: String,
     },
     /// The node that `--builder-node` names is none of the builder's.
@@ -111,7 +112,7 @@ pub enum EngineError {
         /// The builder's nodes.
         known: Vec<String>,
     },
-    /// The container or the engine of a builder is not there, or not running.
+    /// The container or the engine of a builder is missing or does not run.
     #[error("builder `{name}` does not run: {problem}")]
     BuilderStopped {
         /// The name.
@@ -119,7 +120,7 @@ pub enum EngineError {
         /// The thing that is missing.
         problem: String,
     },
-    /// The socket exists, and this user may not open it.
+    /// The socket exists, but this user may not open it.
     #[error("no permission to use the engine at {endpoint}")]
     Permission {
         /// The endpoint.
@@ -127,18 +128,18 @@ pub enum EngineError {
         /// The refused connection.
         source: io::Error,
     },
-    /// Somebody accepts the connection and then says nothing.
+    /// The other side accepted the connection and then sent nothing.
     #[error("the engine at {endpoint} accepted the connection and did not answer within {} s", waited.as_secs())]
     Silent {
         /// The endpoint.
         endpoint: String,
-        /// How long we waited.
+        /// The time that we waited.
         waited: Duration,
     },
-    /// Nobody may read along, and everybody on the way could.
+    /// The user demands a private connection, and everybody on the network path could read this one.
     #[error("{endpoint} is reached over plain TCP, and --require-tls forbids that")]
     Plaintext {
-        /// Which one.
+        /// The endpoint.
         endpoint: String,
     },
     /// The TLS handshake failed.
@@ -146,7 +147,7 @@ pub enum EngineError {
     Tls {
         /// The endpoint.
         endpoint: String,
-        /// Why.
+        /// The reason why the handshake failed.
         source: io::Error,
     },
     /// `ssh` could not be started, or ended before an engine answered through it.
@@ -162,7 +163,7 @@ pub enum EngineError {
     NotAnEngine {
         /// The endpoint.
         endpoint: String,
-        /// The answer that it gave instead.
+        /// What the other side answered instead.
         problem: String,
     },
     /// The engine's API is older than the oldest that we can use.
@@ -172,7 +173,7 @@ pub enum EngineError {
         endpoint: String,
         /// The version that the engine offers.
         found: ApiVersion,
-        /// The oldest that will do.
+        /// The oldest version that is accepted.
         needed: ApiVersion,
     },
     /// The engine refused to hand over a connection, for example because it has no BuildKit.
@@ -185,22 +186,22 @@ pub enum EngineError {
         /// The HTTP status.
         status: u16,
     },
-    /// The connection ended in the middle of something.
+    /// The connection ended in the middle of a request.
     #[error("the connection to the engine at {endpoint} ended during {during}")]
     Lost {
         /// The endpoint.
         endpoint: String,
         /// The request that was under way.
         during: String,
-        /// Why, as far as the transport knows.
+        /// The cause, as far as the transport knows it.
         source: hyper::Error,
     },
 }
 
 impl EngineError {
-    /// Whether the command line or the configuration is at fault: nothing was asked of any engine then.
+    /// Returns true if the command line or the configuration is wrong, so that no engine was contacted.
     ///
-    /// Everything else means that no engine can be reached, or that it went away.
+    /// All other errors mean that no engine can be reached, or that the connection to it was lost.
     #[must_use]
     pub fn is_usage(&self) -> bool {
         match self {
@@ -229,7 +230,7 @@ impl EngineError {
         }
     }
 
-    /// Advises people what to do; `None` where the message already says so.
+    /// Returns advice for the user, or `None` if the message already contains it.
     #[must_use]
     pub fn help(&self) -> Option<String> {
         let text = match self {

@@ -1,8 +1,8 @@
-//! A program in a container as a stream of bytes: its standard input and output, through the engine.
+//! The standard input and output of a program in a container, as a stream of bytes through the engine.
 //!
-//! The engine sends both outputs of a program without a terminal in one stream, in frames of eight bytes and a payload:
-//! the kind (1 standard output, 2 standard error), three zeros, the length (moby `pkg/stdcopy`). What we send is not
-//! framed.
+//! The engine sends both outputs of a program without a terminal in one stream of frames. A frame is a header of
+//! eight bytes and a payload; the header has the kind (1 for standard output, 2 for standard error), three zeros, and
+//! the length (moby `pkg/stdcopy`). The bytes that we send are not framed.
 
 use std::io;
 
@@ -14,11 +14,12 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::last_words::LastWords;
 
-/// How many bytes wait between the engine and the reader.
+/// The most bytes that wait between the engine and the reader.
 const ROOM: usize = 256 << 10;
 const OUTPUT: u8 = 1;
 
-/// Starts a program in a running container.
+/// Starts a program in a running container, and returns a connection with its standard input and output. The last
+/// line of its standard error is kept.
 pub(crate) async fn run(
     engine: &Engine,
     container: &str,
@@ -44,7 +45,8 @@ pub(crate) async fn run(
     Ok((Box::new(ours), said))
 }
 
-/// Takes the frames apart until the stream ends; the reader sees that end.
+/// Writes the payloads of standard output to `output`, and keeps standard error in `said`, until the stream ends. The
+/// end of the stream ends `output`, too.
 async fn demultiplex(
     mut from: impl AsyncRead + Unpin,
     mut output: impl AsyncWrite + Unpin,
@@ -60,7 +62,8 @@ async fn demultiplex(
         let length = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
         let mut frame = (&mut from).take(length.into());
         if header[0] == OUTPUT && !began && length > 0 {
-            // HTTP/2 begins with the length of a short frame, and words begin with a letter.
+            // HTTP/2 begins with the length of a short frame, which is not a letter. A first payload that begins with
+            // a visible character is therefore an error message of the engine, and is kept.
             began = true;
             frame.read_to_end(&mut payload).await?;
             if payload.first().is_some_and(u8::is_ascii_graphic) {

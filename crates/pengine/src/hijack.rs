@@ -1,4 +1,4 @@
-//! HTTP/1.1 to an engine, one request per connection, and connections taken over for something else.
+//! HTTP/1.1 requests to an engine, each on a connection of its own, and connections that the engine hands over.
 
 use std::fmt;
 use std::io;
@@ -17,7 +17,7 @@ use crate::endpoint::Endpoint;
 use crate::error::EngineError;
 use crate::ssh::SshEnded;
 
-/// A connection that the engine handed over: from here on it carries what was agreed, no longer HTTP/1.1.
+/// A connection that the engine handed over. It no longer carries HTTP/1.1, but the protocol that the request named.
 pub struct Hijacked(TokioIo<Upgraded>);
 
 impl fmt::Debug for Hijacked {
@@ -52,8 +52,8 @@ impl AsyncWrite for Hijacked {
 
 /// Sends one request on a connection of its own.
 ///
-/// The request's URI is reduced to path and query, and `Host` is always `docker`: engines do not care, and some refuse
-/// a socket path there.
+/// The request's URI is reduced to path and query. `Host` is always `docker`, because engines ignore the name, and
+/// some of them refuse a socket path as the name.
 pub(crate) async fn request<B>(
     endpoint: &Endpoint,
     mut request: Request<B>,
@@ -72,10 +72,10 @@ where
     let lost = |source: hyper::Error| lost(endpoint, &path, source);
     let connection = endpoint.dial(patience).await?;
     let (mut sender, driver) = http1::handshake(TokioIo::new(connection)).await.map_err(lost)?;
-    // Ends when the connection does.
+    // This task ends when the connection ends.
     let driver = tokio::spawn(async move { driver.with_upgrades().await.err() });
     match sender.send_request(request).await {
-        // The request was not even begun, and the connection knows why.
+        // The request was not sent at all; the error of the connection says why.
         Err(error) if error.is_canceled() => {
             drop(sender);
             Err(lost(driver.await.ok().flatten().unwrap_or(error)))
@@ -89,7 +89,8 @@ fn lost(endpoint: &Endpoint, path: &str, source: hyper::Error) -> EngineError {
     if let Some(ended) = cause::<SshEnded>(&source) {
         return EngineError::Ssh { endpoint, said: ended.said.clone() };
     }
-    // A certificate that the engine refuses shows after the handshake (TLS 1.3).
+    // With TLS 1.3, the engine refuses a client's certificate only after the handshake, so the alert arrives as a
+    // lost request.
     if let Some(rustls::Error::AlertReceived(alert)) = cause(&source) {
         return EngineError::Tls { endpoint, source: io::Error::other(rustls::Error::AlertReceived(*alert)) };
     }
@@ -99,7 +100,7 @@ fn lost(endpoint: &Endpoint, path: &str, source: hyper::Error) -> EngineError {
     EngineError::Lost { endpoint, during: path.to_owned(), source }
 }
 
-/// Finds the cause of this type behind an error of the connection.
+/// Finds a cause of type `E` among the causes of an error of the connection.
 fn cause<E: std::error::Error + 'static>(error: &hyper::Error) -> Option<&E> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(current) = cause {
@@ -116,16 +117,17 @@ fn cause<E: std::error::Error + 'static>(error: &hyper::Error) -> Option<&E> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Upgrade<'a> {
     pub(crate) path: &'a str,
-    /// The protocol that will be spoken on the connection.
+    /// The protocol of the connection after the upgrade.
     pub(crate) protocol: &'static str,
-    /// JSON, or nothing.
+    /// The body of the request: JSON, or empty.
     pub(crate) body: &'static str,
 }
 
 /// Asks the engine to hand over the connection of a `POST`.
 ///
-/// Protocol facts: `Connection: Upgrade`, `Upgrade: h2c` for gRPC and sessions or `tcp` for the streams of a container,
-/// answered with 101 (moby `api/server/router/build`, `session`, `grpc` and `container` routes).
+/// The request has the headers `Connection: Upgrade` and `Upgrade`, with `h2c` for gRPC and sessions, or `tcp` for
+/// the streams of a container. The engine answers with 101. Sources: moby `api/server/router/build`, `session`,
+/// `grpc` and `container` routes.
 pub(crate) async fn hijack(
     endpoint: &Endpoint,
     asked: Upgrade<'_>,

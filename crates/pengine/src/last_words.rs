@@ -1,4 +1,4 @@
-//! Why a connection ended, for whoever sees no more than that it did.
+//! The reason why a connection ended, for code that only notices the end.
 
 use std::io;
 use std::pin::Pin;
@@ -9,16 +9,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::connection::Connection;
 
-/// How much is kept.
+/// The most characters that are kept of a line.
 const LIMIT: usize = 200;
 
-/// The last line of what carries a connection: of a program's standard error, of an engine in place of a program that
-/// did not start, or the error that ended the stream.
+/// The last line that explains the end of a connection: from a program's standard error, from an engine that could
+/// not start the program, or from the error that ended the stream.
 #[derive(Clone, Debug, Default)]
 pub struct LastWords(Arc<Mutex<String>>);
 
 impl LastWords {
-    /// The line; empty when there is none.
+    /// Returns the line, or an empty text if there is none.
     #[must_use]
     pub fn text(&self) -> String {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -33,7 +33,8 @@ impl LastWords {
     }
 }
 
-/// A connection that keeps the error that ended it. With TLS a refused certificate shows there, after the handshake.
+/// A connection that keeps the error that ended it. With TLS 1.3, this error shows that the other side refused our
+/// certificate, because the refusal arrives after the handshake.
 pub(crate) struct ErrorKeeper {
     inner: Connection,
     said: LastWords,

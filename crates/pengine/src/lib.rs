@@ -1,10 +1,11 @@
-//! The engine or builder the user means: contexts, TLS, ssh, capabilities, hijacked connections.
+//! Connections to the engine or builder that the user chose: contexts, TLS, ssh, API versions, hijacked connections.
 //!
-//! Where bytes enter: the environment, the command line and `~/.docker` ([`Endpoint::resolve`]). What happens: one
-//! kind of connection is opened, whatever the transport ([`Endpoint::dial`]), and the engine is asked who it is
-//! ([`Engine::connect`]). Where bytes leave: REST calls through [`Engine::docker`], raw connections through
-//! [`Engine::hijack`]. A builder may be BuildKit of an engine or one by itself ([`BuilderNode`]). Everything uses the
-//! same transport, so that what works for one works for all.
+//! Where bytes enter: the settings come from the environment, the command line and `~/.docker`
+//! ([`Endpoint::resolve`]). What happens: [`Endpoint::dial`] opens a connection over any transport, and
+//! [`Engine::connect`] asks the engine for its version. Where bytes leave: REST calls go through [`Engine::docker`],
+//! raw connections through [`Engine::hijack`]. A builder is the BuildKit of an engine, or a BuildKit that runs on its
+//! own ([`BuilderChoice`]). All of them share one transport, so that a connection that works for one of them works
+//! for all.
 //!
 //! ```no_run
 //! use pengine::{Endpoint, Engine, Environment, Flags};

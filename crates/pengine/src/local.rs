@@ -1,4 +1,4 @@
-//! The engine's own files, where it runs on this machine.
+//! The data folder of an engine that runs on this machine.
 
 use std::path::PathBuf;
 
@@ -7,30 +7,31 @@ use tokio::net::UnixStream;
 use crate::address::Address;
 use crate::engine::{Engine, ImageStore};
 
-/// The folder with an engine's data, as this process can reach it.
+/// An engine's data folder, as this process can reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataFolder {
-    /// Where it is.
+    /// The path of the folder.
     pub path: PathBuf,
-    /// The folders where a containerd of the engine's own keeps content, as far as they are known.
+    /// The folders in which the engine's containerd may keep content.
     pub content: Vec<PathBuf>,
-    /// How the engine keeps images in the folder.
+    /// The way in which the engine stores images in the folder.
     pub store: ImageStore,
-    /// The name of the driver that keeps layers.
+    /// The name of the storage driver for layers, such as `overlay2`.
     pub driver: String,
 }
 
-/// Below the data folder of an engine that starts its own containerd; and where the system's containerd keeps content.
+/// The places of containerd's content: the first below the data folder, for an engine that starts its own containerd;
+/// the second below [`SYSTEM_CONTAINERD`].
 const CONTENT: [&str; 2] =
     ["containerd/daemon/io.containerd.content.v1.content/blobs", "io.containerd.content.v1.content/blobs"];
 const SYSTEM_CONTAINERD: &str = "var/lib/containerd";
 
 impl Engine {
-    /// The engine's data folder, if the engine is a process of this machine whose files may be read.
+    /// Returns the engine's data folder if the engine is a process of this machine whose files may be read.
     ///
-    /// A path in an engine's answer is true for the engine: it may live in another root, and its socket may lead to
-    /// another machine. So the folder is looked up from the root of the process that listens at the socket, and where
-    /// the folder names its engine, it must name this one. What is in the folder is for the caller to check.
+    /// A path in an engine's answer is valid for the engine, which may live in another root, and its socket may lead
+    /// to another machine. Therefore the path is looked up from the root of the process that listens at the socket.
+    /// If the folder names an engine, it must name this one. The caller must check the contents of the folder.
     pub async fn data_folder(&self) -> Option<DataFolder> {
         let Address::Unix(socket) = self.endpoint().address() else { return None };
         let stream = UnixStream::connect(socket).await.ok()?;

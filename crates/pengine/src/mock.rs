@@ -1,7 +1,7 @@
-//! An engine made of a script, on a unix socket: for tests of what we do when an engine misbehaves (harness H1).
+//! A scripted engine on a unix socket, for tests of our behaviour when an engine misbehaves (harness H1).
 //!
-//! It speaks just enough HTTP/1.1 to read a request's head and to answer, stay silent, break off, or hand the
-//! connection over. Everything it was sent is kept for the test to look at.
+//! The mock engine speaks just enough HTTP/1.1 to read a request's head and to answer, stay silent, break off, or
+//! hand the connection over. It keeps the heads of all requests for the test.
 
 use std::future::Future;
 use std::io;
@@ -24,19 +24,20 @@ pub enum Reply {
         /// The body.
         body: Vec<u8>,
     },
-    /// Answers with these bytes, whatever they are, and closes: cut answers, wrong protocols.
+    /// Answers with these bytes and closes the connection. The bytes need not be HTTP; tests use them for cut answers
+    /// and wrong protocols.
     Raw(Vec<u8>),
     /// Answers 500 with the request as the body.
     Echo,
-    /// Says nothing and keeps the connection open.
+    /// Sends nothing and keeps the connection open.
     Hang,
-    /// Closes without a word.
+    /// Closes the connection without an answer.
     Close,
-    /// Answers 101 and gives the connection to this function.
+    /// Answers 101 and passes the connection to this function.
     Upgrade(Handover),
 }
 
-/// The work on a connection that was handed over.
+/// A function that works on a connection that was handed over.
 pub type Handover = Box<dyn FnOnce(UnixStream) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
 impl Reply {
@@ -53,7 +54,7 @@ impl Reply {
         Self::Answer { status: 200, headers, body: b"OK".to_vec() }
     }
 
-    /// Hands the connection over to a function.
+    /// Makes a reply that passes the connection to a function.
     pub fn upgrade<F, Fut>(handover: F) -> Self
     where
         F: FnOnce(UnixStream) -> Fut + Send + 'static,
@@ -63,7 +64,7 @@ impl Reply {
     }
 }
 
-/// The engine; it stops when dropped.
+/// A mock engine, which stops when it is dropped.
 pub struct MockEngine {
     socket: PathBuf,
     requests: Arc<Mutex<Vec<String>>>,
@@ -71,11 +72,12 @@ pub struct MockEngine {
 }
 
 impl MockEngine {
-    /// Listens on a socket; the script decides by the request's head (request line and headers).
+    /// Listens on a socket. The script chooses the reply by the request's head, which is the request line and the
+    /// headers.
     ///
     /// # Errors
     ///
-    /// When the socket cannot be made.
+    /// Returns an error if the socket cannot be made.
     pub fn start<S>(socket: &Path, script: S) -> io::Result<Self>
     where
         S: Fn(&str) -> Reply + Send + Sync + 'static,
@@ -93,13 +95,13 @@ impl MockEngine {
         Ok(Self { socket: socket.to_owned(), requests, task })
     }
 
-    /// The address of the mock engine, for `DOCKER_HOST`.
+    /// Returns the address of the mock engine, for `DOCKER_HOST`.
     #[must_use]
     pub fn address(&self) -> String {
         format!("unix://{}", self.socket.display())
     }
 
-    /// The heads of all requests so far.
+    /// Returns the heads of all requests so far.
     #[must_use]
     pub fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -112,7 +114,7 @@ impl Drop for MockEngine {
     }
 }
 
-/// Makes the script of an engine that pings, names its version, and leaves all else to `rest`.
+/// Makes the script of an engine that answers a ping, names its version, and leaves all other requests to `rest`.
 pub fn well_behaved<R>(rest: R) -> impl Fn(&str) -> Reply + Send + Sync + 'static
 where
     R: Fn(&str) -> Reply + Send + Sync + 'static,
@@ -165,7 +167,7 @@ fn response(status: u16, headers: &[String], body: &[u8]) -> Vec<u8> {
 async fn read_head(stream: &mut UnixStream) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        // One byte at a time, so that nothing of what follows an upgrade is taken.
+        // The head is read byte by byte, so that no bytes after an upgrade are lost.
         head.push(stream.read_u8().await.ok()?);
     }
     String::from_utf8(head).ok()

@@ -1,7 +1,7 @@
-//! A TLS connection whose end is told by whoever ended it.
+//! A TLS connection whose error is the alert of the other side, if it sent one.
 //!
-//! A server that refuses a client's certificate says so after the handshake (TLS 1.3) and closes. Its alert may lie
-//! unread while the client's next write already fails, with a broken pipe that explains nothing.
+//! With TLS 1.3, a server that refuses a client's certificate sends an alert after the handshake and closes. The
+//! alert may still be unread when the client's next write fails with a broken pipe, which explains nothing.
 
 use std::io;
 use std::pin::Pin;
@@ -9,14 +9,14 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The connection.
+/// A TLS connection that reports an unread alert instead of a failed write.
 pub(crate) struct Refusable<S>(pub(crate) S);
 
-/// The most reads that look for an alert behind bytes that nobody will read any more.
+/// The most reads that look for an alert. Other bytes may precede the alert, and are dropped.
 const LOOKS: usize = 16;
 
 impl<S: AsyncRead + Unpin> Refusable<S> {
-    /// Looks for an alert that the other side sent, and returns the error itself if there is none.
+    /// Returns the alert that the other side sent, or `error` if there is none.
     fn cause(&mut self, context: &mut Context<'_>, error: io::Error) -> io::Error {
         if !matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) {
             return error;
@@ -71,7 +71,7 @@ mod tests {
 
     use super::*;
 
-    /// Every write fails, and reads bring what is listed.
+    /// A connection on which every write fails, and reads return the listed results, the last one first.
     struct Broken(Vec<io::Result<usize>>);
 
     impl AsyncRead for Broken {

@@ -1,4 +1,4 @@
-//! The engine's socket on another machine, through `ssh … docker system dial-stdio`.
+//! A connection to the engine's socket on another machine, through `ssh … docker system dial-stdio`.
 
 use std::future::Future;
 use std::io;
@@ -12,17 +12,17 @@ use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 
 /// A running ssh.
 ///
-/// The same command as docker's own client (docker/cli `cli/connhelper`), so that whoever can use docker over ssh can
-/// use this. ssh is killed when the stream is dropped.
+/// The command is that of docker's own client (docker/cli `cli/connhelper`), so a user who can use docker over ssh
+/// can use this connection, too. ssh is killed when the stream is dropped.
 pub(crate) struct SshStream {
     input: ChildStdin,
     output: ChildStdout,
-    /// Resolves to ssh's last words when it failed.
+    /// Resolves to the last line that ssh wrote, if ssh failed.
     ending: Pin<Box<dyn Future<Output = Option<String>> + Send>>,
     ended: bool,
 }
 
-/// ssh ended with an error; carried through the HTTP layer to become [`crate::EngineError::Ssh`].
+/// The error of an ssh that failed. The HTTP layer carries it until it becomes [`crate::EngineError::Ssh`].
 #[derive(Debug, thiserror::Error)]
 #[error("ssh ended: {said}")]
 pub(crate) struct SshEnded {
@@ -53,7 +53,8 @@ impl SshStream {
         let input = child.stdin.take().ok_or_else(missing)?;
         let output = child.stdout.take().ok_or_else(missing)?;
         let error_output = child.stderr.take().ok_or_else(missing)?;
-        // Read from the start, or a talkative ssh would wait for us; ends with ssh, which ends with the stream.
+        // Standard error is read from the start; otherwise an ssh that writes much would wait for us. The task ends
+        // with ssh, and ssh ends with the stream.
         let said = tokio::spawn(last_words(error_output));
         let ending = Box::pin(async move {
             let status = child.wait().await;
@@ -63,8 +64,8 @@ impl SshStream {
         Ok(Self { input, output, ending, ended: false })
     }
 
-    /// Waits for ssh to end after the stream ended or broke: the reason that people need is ssh's own words, not that a
-    /// pipe is closed.
+    /// Waits for ssh to end after the stream ended or broke, because ssh's own message explains more than the error
+    /// of a closed pipe.
     fn poll_reason(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Error>> {
         if self.ended {
             return Poll::Ready(None);

@@ -1,4 +1,4 @@
-//! TLS as docker sets it up: a folder with `ca.pem`, `cert.pem` and `key.pem`.
+//! TLS as docker sets it up, from a folder with `ca.pem`, `cert.pem` and `key.pem`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,14 +13,15 @@ use crate::error::EngineError;
 /// The files of a TLS client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Certificates {
-    /// The authorities that vouch for the other side; without one, the machine's own decide.
+    /// The certificate authorities that the other side's certificate is checked with; `None` stands for the machine's
+    /// own authorities.
     pub(crate) authority: Option<PathBuf>,
-    /// The certificate and the key that we show to the other side.
+    /// Our own certificate and its key, for a server that asks for them.
     pub(crate) own: Option<(PathBuf, PathBuf)>,
 }
 
 impl Certificates {
-    /// Finds the files in a folder of docker's.
+    /// Finds the files in a folder of the docker client.
     fn in_folder(folder: &Path) -> Result<Self, EngineError> {
         if !folder.is_dir() {
             return Err(wrong(folder, "the folder does not exist"));
@@ -30,7 +31,7 @@ impl Certificates {
         Ok(Self { authority: Some(folder.join("ca.pem")).filter(|path| path.exists()), own })
     }
 
-    /// Makes a client configuration that checks the other side's certificate, and shows ours if we have one.
+    /// Makes a client configuration that checks the other side's certificate, and that shows our own if there is one.
     pub(crate) fn client(&self) -> Result<ClientConfig, EngineError> {
         let mut roots = RootCertStore::empty();
         let named = self.authority.as_deref().unwrap_or(Path::new("ca.pem"));
@@ -62,7 +63,8 @@ impl Certificates {
     }
 }
 
-/// Makes the configuration of docker's folder; without a folder, the machine's own authorities decide.
+/// Makes the client configuration for a folder of the docker client. Without a folder, the machine's own authorities
+/// are used.
 pub(crate) fn client(folder: Option<&Path>) -> Result<Arc<ClientConfig>, EngineError> {
     let certificates = folder.map(Certificates::in_folder).transpose()?.unwrap_or_default();
     certificates.client().map(Arc::new)

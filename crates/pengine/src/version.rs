@@ -5,17 +5,17 @@ use std::fmt;
 /// A version of the engine's REST API, such as 1.51.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ApiVersion {
-    /// Before the dot.
+    /// The number before the dot.
     pub major: u16,
-    /// After the dot.
+    /// The number after the dot.
     pub minor: u16,
 }
 
 impl ApiVersion {
-    /// The oldest API that we work with: the first one in which BuildKit is not experimental (Docker 19.03).
+    /// The oldest API that is supported, the first one in which BuildKit is not experimental (Docker 19.03).
     pub const OLDEST: Self = Self { major: 1, minor: 40 };
 
-    /// Parses `1.51`.
+    /// Parses a version such as `1.51`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (major, minor) = text.split_once('.')?;

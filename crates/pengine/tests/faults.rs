@@ -1,4 +1,4 @@
-//! What we say when an engine is missing, closed to us, silent, broken, too old or Podman (B1, B2, B3, B5, B6).
+//! What we report when an engine is missing, forbidden, silent, broken, too old or Podman (B1, B2, B3, B5, B6).
 
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
@@ -41,7 +41,7 @@ async fn b1_a_missing_socket_and_a_refused_connection_are_unreachable() {
     assert_eq!(error.to_string(), format!("no engine answers at unix://{}", dead.display()));
 }
 
-/// As Podman 4.3 answers.
+/// The script answers as Podman 4.3 does.
 #[tokio::test]
 async fn b3_podman_is_known_by_its_components() {
     let script = |head: &str| match head.split(' ').nth(1) {

@@ -1,22 +1,22 @@
-//! Where a program comes from, for `--version`.
+//! The origin of a program, for `--version`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A commit, by its whole digest, and the day on which it was made.
+/// A commit, with its whole digest and the day on which it was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
     /// The digest in hex digits.
     pub digest: String,
     /// The day in UTC, such as `2026-11-30`.
     pub day: String,
-    /// Whether files that git knows were changed since.
+    /// True if files that git tracks have changed since the commit.
     pub changed: bool,
 }
 
 impl Commit {
-    /// Asks git for the commit of a checkout; `None` without git, without a repository, or where the repository is not this
-    /// folder's own, as below the folder of somebody's other project.
+    /// Asks git for the commit of a checkout. Returns `None` if there is no git or no repository, or if the folder is
+    /// not the root of the repository, because it then lies inside of another project.
     #[must_use]
     pub fn of(root: &Path) -> Option<Self> {
         let top = PathBuf::from(git(root, &["rev-parse", "--show-toplevel"])?);
@@ -29,7 +29,7 @@ impl Commit {
         Some(Self { digest: digest.to_owned(), day: day(seconds.parse().ok()?), changed })
     }
 
-    /// Lists the files that git changes when another commit is checked out, for `cargo::rerun-if-changed`.
+    /// Lists the files that git changes at every checkout of another commit, for `cargo::rerun-if-changed`.
     #[must_use]
     pub fn traces(root: &Path) -> Vec<PathBuf> {
         let path = |name: &str| git(root, &["rev-parse", "--git-path", name]).map(|path| root.join(path));
@@ -37,19 +37,21 @@ impl Commit {
     }
 }
 
-/// What is known of a program's origin.
+/// The known origin of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// A build for people, of this commit.
+    /// A release build of this commit.
     Commit(Commit),
-    /// A build for people without git, as from an unpacked archive, with the seconds of `SOURCE_DATE_EPOCH` if it is set.
+    /// A release build without git, for example from an unpacked archive. It has the seconds of `SOURCE_DATE_EPOCH`,
+    /// if that is set.
     Unknown(Option<u64>),
-    /// A build with `debug` settings. Its commit is not asked for: each new one would compile the tool again.
+    /// A build with `debug` settings. It does not name its commit, because the tool would then be compiled again at
+    /// each new commit.
     Development,
 }
 
 impl Origin {
-    /// Writes the version of a program of this origin, as `--version` shows it.
+    /// Returns the version of a program of this origin, as `--version` shows it.
     #[must_use]
     pub fn version(&self, number: &str) -> String {
         match self {
@@ -66,14 +68,14 @@ impl Origin {
 }
 
 fn git(root: &Path, words: &[&str]) -> Option<String> {
-    // A hook of git's names its own repository by variables.
+    // These variables are removed because a git hook sets them to its own repository.
     let mut git = Command::new("git");
     git.current_dir(root).args(words).env_remove("GIT_DIR").env_remove("GIT_WORK_TREE").env_remove("GIT_INDEX_FILE");
     let output = git.output().ok().filter(|output| output.status.success())?;
     Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
 }
 
-/// Writes the day of a moment in seconds since 1970, in UTC.
+/// Returns the day of a time, which is given in seconds since 1970, in UTC.
 fn day(seconds: u64) -> String {
     let mut days = seconds / 86_400;
     let is_leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));

@@ -1,8 +1,8 @@
-//! Tells a build script what is being built: for which targets, from which commit.
+//! Tells a build script which targets it builds for, and from which commit.
 //!
-//! Both tools embed programs that run on Linux, inside of an engine. Where nothing else is asked for, these are compiled for
-//! the target of the tool itself, so that a developer needs one toolchain. `PBUILD_EMBED` names other targets, between
-//! spaces; `scripts/release` names all that an engine can have.
+//! Both tools embed programs that run on Linux, inside of an engine. By default, these programs are compiled for the
+//! target of the tool itself, so that a developer needs only one toolchain. `PBUILD_EMBED` names other targets,
+//! separated by blanks; `scripts/release` names all targets that an engine can have.
 //!
 //! ```
 //! let targets = pmake::embedded_targets(Some("x86_64-unknown-linux-musl aarch64-unknown-linux-musl"), "aarch64-apple-darwin");
@@ -17,12 +17,13 @@ use std::path::Path;
 
 pub use commit::{Commit, Origin};
 
-/// The variable that names the targets whose programs are embedded.
+/// The variable that names the targets of the embedded programs.
 pub const EMBED: &str = "PBUILD_EMBED";
 
-/// Returns the targets whose programs are embedded: those asked for, else the tool's own if engines can have it.
+/// Returns the targets of the embedded programs: those that the caller names, or else the tool's own target if it is
+/// Linux.
 ///
-/// A tool for another system than Linux embeds nothing by itself.
+/// A tool for another system embeds no program by default.
 #[must_use]
 pub fn embedded_targets(asked_for: Option<&str>, own: &str) -> Vec<String> {
     match asked_for {
@@ -31,7 +32,8 @@ pub fn embedded_targets(asked_for: Option<&str>, own: &str) -> Vec<String> {
     }
 }
 
-/// Returns a target's platform by the engine's name, such as `linux/arm64`; `None` if it is not Linux.
+/// Returns the platform of a target by the engine's name, such as `linux/arm64`, or `None` if the target is not
+/// Linux.
 #[must_use]
 pub fn platform(target: &str) -> Option<String> {
     let (architecture, rest) = target.split_once('-')?;
@@ -43,7 +45,7 @@ pub fn platform(target: &str) -> Option<String> {
     rest.contains("linux").then(|| format!("linux/{architecture}"))
 }
 
-/// Returns the linker that cargo was told to use for a target, by its variable or, for the tool's own target, by its
+/// Returns the linker for a target: from the target's variable, or for the tool's own target from cargo's
 /// configuration.
 #[must_use]
 pub fn linker(target: &str) -> Option<String> {
@@ -52,10 +54,10 @@ pub fn linker(target: &str) -> Option<String> {
     env::var(name).ok().or_else(configured)
 }
 
-/// Returns what a build script says to cargo so that its package has the variable `name` with the version to show, and
-/// whether this is done again with another commit.
+/// Returns the directives for cargo that set the variable `name` of the package to the version to show, and that
+/// repeat this at another commit.
 ///
-/// `root` is the workspace's folder. Reads what cargo and the caller say in the environment.
+/// `root` is the folder of the workspace. The function reads variables of cargo and of the caller.
 #[must_use]
 pub fn version_directives(name: &str, root: &Path) -> Vec<String> {
     let number = env::var("CARGO_PKG_VERSION").unwrap_or_default();

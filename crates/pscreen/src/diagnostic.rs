@@ -1,4 +1,4 @@
-//! An error or a warning as people see it: what went wrong, where, what to do.
+//! An error or a warning in the form in which people see it: the problem, its place, and the advice.
 
 use std::error::Error;
 
@@ -9,14 +9,14 @@ use crate::printer::{DIMMED, ERROR, HELP, WARNING, indented};
 use crate::visible::visible;
 use crate::{Excerpt, Exit};
 
-/// How bad it is.
+/// The severity of a diagnostic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Severity {
     Error,
     Warning,
 }
 
-/// The message about one error or warning. Texts are given plain; rendering redacts them.
+/// A message about one error or warning. Its texts are given unredacted; rendering redacts them.
 ///
 /// ```
 /// use pscreen::{Diagnostic, Exit};
@@ -47,7 +47,7 @@ enum Part {
 }
 
 impl Diagnostic {
-    /// The word in front of the title.
+    /// Returns the word before the title.
     pub(crate) fn label(&self) -> &'static str {
         match self.severity {
             Severity::Error => "error",
@@ -61,13 +61,13 @@ impl Diagnostic {
         Self { severity: Severity::Error, title: title.into(), parts: Vec::new(), exit: Some(exit), code: None }
     }
 
-    /// Makes a warning; the tool goes on.
+    /// Makes a warning, after which the tool continues.
     #[must_use]
     pub fn warning(title: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, title: title.into(), parts: Vec::new(), exit: None, code: None }
     }
 
-    /// Makes an error with its causes, each on a line: the facts that a `#[derive(Error)]` enum has.
+    /// Makes an error from a Rust error. Each of its causes becomes a line.
     #[must_use]
     pub fn from_error(error: &dyn Error, exit: Exit) -> Self {
         let mut diagnostic = Self::error(error.to_string(), exit);
@@ -75,7 +75,7 @@ impl Diagnostic {
         let mut cause = error.source();
         while let Some(error) = cause {
             let text = error.to_string();
-            // A transparent error says the same again.
+            // A transparent error has the same text as its cause.
             if !said.contains(&text) {
                 diagnostic = diagnostic.note(text.clone());
                 said = text;
@@ -85,21 +85,21 @@ impl Diagnostic {
         diagnostic
     }
 
-    /// Adds a line about it: where it is, what was tried.
+    /// Adds a line about the problem, such as its place or an attempt that failed.
     #[must_use]
     pub fn note(mut self, text: impl Into<String>) -> Self {
         self.parts.push(Part::Note(text.into()));
         self
     }
 
-    /// Adds lines of a file.
+    /// Adds an excerpt of a file.
     #[must_use]
     pub fn excerpt(mut self, excerpt: Excerpt) -> Self {
         self.parts.push(Part::Excerpt(excerpt));
         self
     }
 
-    /// Adds what to do about it.
+    /// Adds advice.
     #[must_use]
     pub fn help(mut self, text: impl Into<String>) -> Self {
         self.parts.push(Part::Help(text.into()));
@@ -113,21 +113,21 @@ impl Diagnostic {
         self
     }
 
-    /// Names this code at the end of the message. A tool that passes on the codes of other commands has one code for
-    /// all of its own failures.
+    /// Sets the code that the end of the message names. A tool that passes on the exit codes of other commands uses
+    /// one code for all of its own failures.
     #[must_use]
     pub fn ending_with(mut self, code: u8) -> Self {
         self.code = Some(code);
         self
     }
 
-    /// The code that the tool ends with; `None` for a warning.
+    /// Returns the exit code of the tool, or `None` for a warning.
     #[must_use]
     pub fn exit(&self) -> Option<Exit> {
         self.exit
     }
 
-    /// Returns the title and the help without the rest: for a report that has a line for each thing.
+    /// Returns the title and the advice without the other parts, for a report with one line for each thing.
     #[must_use]
     pub fn title_and_help(&self) -> (&str, Vec<&str>) {
         let help = self.parts.iter().filter_map(|part| match part {
@@ -137,7 +137,7 @@ impl Diagnostic {
         (&self.title, help.collect())
     }
 
-    /// The title, with the first remark about it and the line of a file that it is about.
+    /// Returns the title, the first note, and the place of the first excerpt in one line.
     pub(crate) fn in_one_line(&self) -> String {
         let title = self.title.lines().next().unwrap_or_default();
         let note = self.parts.iter().find_map(|part| match part {
@@ -157,7 +157,7 @@ impl Diagnostic {
         self.render_about("", redactor)
     }
 
-    /// Renders it with the name of its subject in front of the title.
+    /// Renders the diagnostic with the name of its subject before the title.
     pub(crate) fn render_about(&self, subject: &str, redactor: &Redactor) -> String {
         let clean = |text: &str| visible(&redactor.redact(text));
         let (word, style) = match self.severity {
@@ -195,7 +195,7 @@ fn push_labelled(out: &mut String, indent: &str, label: &str, style: Style, text
     lines.for_each(|line| out.push_str(&format!("{indent}  {line}\n")));
 }
 
-/// Renders the diagnostic as plain text and redacts nothing. Use it only in tests and before any secret has been
+/// Renders the diagnostic as plain text, without redaction. Use this only in tests, and before any secret has been
 /// read.
 impl std::fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

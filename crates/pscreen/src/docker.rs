@@ -1,8 +1,8 @@
-//! The end that docker's client asks a plugin for.
+//! The end of a plugin at the request of docker's client.
 //!
-//! Docker starts its plugins with a socket, in `DOCKER_CLI_PLUGIN_SOCKET`, and closes it at the first signal that it gets
-//! (docker/cli `cli-plugins/socket`). Without a terminal no signal comes to the plugin itself, and the third one that docker
-//! gets ends the plugin with SIGKILL, which can clean up nothing.
+//! Docker starts its plugins with a socket, in `DOCKER_CLI_PLUGIN_SOCKET`, and closes the socket at the first signal
+//! that docker receives (docker/cli `cli-plugins/socket`). Without a terminal, the plugin itself receives no signal.
+//! At its third signal, docker kills the plugin with SIGKILL, and the plugin cannot clean up.
 
 use std::ffi::OsStr;
 use std::io::{self, Read as _};
@@ -13,13 +13,14 @@ use std::thread;
 
 use crate::{Cancellation, Ending};
 
-/// Docker's variable.
+/// The variable in which docker passes the socket.
 const SOCKET: &str = "DOCKER_CLI_PLUGIN_SOCKET";
 
-/// Asks the work to stop when docker does. Without docker, nothing happens.
+/// Ends the work when docker closes the socket. If docker did not start the tool, nothing happens.
 pub(crate) fn follow(cancellation: &Cancellation) {
     let Some(address) = std::env::var_os(SOCKET).filter(|address| !address.is_empty()) else { return };
-    // A docker that is gone already, or that has no such socket, ends us in its own way.
+    // The connection fails if docker has ended already or has no such socket; docker then ends the plugin in another
+    // way.
     let Ok(stream) = connect(&address) else { return };
     let cancellation = cancellation.clone();
     thread::spawn(move || {
@@ -28,7 +29,7 @@ pub(crate) fn follow(cancellation: &Cancellation) {
     });
 }
 
-/// Connects to an abstract name, `@…`, or to a path.
+/// Connects to an abstract name, which begins with `@`, or to a path.
 fn connect(address: &OsStr) -> io::Result<UnixStream> {
     match address.as_bytes().strip_prefix(b"@") {
         Some(name) => UnixStream::connect_addr(&SocketAddr::from_abstract_name(name)?),

@@ -1,50 +1,51 @@
-//! Lines of the user's own file below an error, with a mark and what it means.
+//! Lines of the user's own file below an error, with a mark and a label.
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-/// Lines of a file, one stretch of them marked.
+/// Lines of a file, a part of which is marked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Excerpt {
     /// The file's name, for example `Dockerfile`.
     pub file: String,
-    /// The number of the first line shown, from 1.
+    /// The number of the first line that is shown, from 1.
     pub first: usize,
     /// The lines' text, without line ends.
     pub lines: Vec<String>,
-    /// The marked characters: in the line of this index, from this character, this many characters.
+    /// The marked characters.
     pub mark: Mark,
-    /// The column to name, from 1, where the line that is shown is not the file's own; else the mark says it.
+    /// The number of the column, from 1, if the shown line differs from the line of the file. Otherwise the mark
+    /// gives the column.
     pub column: Option<usize>,
-    /// The text at the mark.
+    /// The text that stands at the mark.
     pub label: String,
 }
 
-/// A stretch of one line.
+/// A range of characters in one line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
     /// The index of the line in [`Excerpt::lines`].
     pub line: usize,
-    /// The first character, from 0.
+    /// The index of the first marked character, from 0.
     pub start: usize,
-    /// How many characters; 0 marks the line's first word.
+    /// The number of characters. 0 marks the first word of the line.
     pub length: usize,
 }
 
-/// The longest line that is shown whole, in characters.
+/// The longest line that is shown whole, in characters. The rest of a longer line is cut.
 const LONGEST_LINE: usize = 200;
 
-/// With more lines than these, only the marked one and its neighbours are shown.
+/// The most lines that are all shown. Of more lines, only the marked one and its neighbours are shown.
 const MOST_LINES: usize = 10;
 
 impl Excerpt {
-    /// Draws the excerpt with ANSI styles. `clean` makes text from elsewhere fit to be shown.
+    /// Draws the excerpt with ANSI styles. `clean` redacts a text and removes its control characters.
     ///
-    /// Cleaning may change a line's length, so the mark is moved to what is left of it.
+    /// Cleaning may change the length of a line. The mark then covers the part that is left.
     pub(crate) fn render(&self, clean: impl Fn(&str) -> String) -> String {
         let mut source = String::new();
         let mut span = 0..0;
-        // Redacted as a whole first: a value may go over several lines.
+        // The lines are redacted together, because a value may span several lines.
         let cleaned = clean(&self.lines.join("\n"));
         for (index, line) in cleaned.split('\n').enumerate() {
             if index > 0 {
@@ -74,7 +75,7 @@ impl Excerpt {
 }
 
 impl Mark {
-    /// Returns the bytes that are marked, in a line that begins at this offset.
+    /// Returns the range of the marked bytes. The line begins at the byte `offset` of the whole text.
     fn span(&self, line: &str, offset: usize) -> std::ops::Range<usize> {
         let byte = |character: usize| line.char_indices().nth(character).map_or(line.len(), |(byte, _)| byte);
         let (start, end) = if self.length == 0 {

@@ -1,16 +1,16 @@
-//! The exit codes: one file for both tools, and no code ever changes its meaning.
+//! The exit codes of both tools. No code ever changes its meaning.
 
 use std::fmt;
 use std::process::ExitCode;
 
-/// How a tool ended.
+/// The way in which a tool ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// 0: everything asked for was done.
+    /// 0: everything that the user requested was done.
     Done,
     /// 1: a build, a start or another operation of the engine failed.
     Failed,
-    /// 2: the command line or the configuration cannot be followed; nothing was done.
+    /// 2: the command line or the configuration is not valid; nothing was done.
     Usage,
     /// 10: a secret's value was found in the image.
     Leak,
@@ -22,23 +22,24 @@ pub enum Exit {
     SecretMissing,
     /// 41: the sealed store is damaged or locked.
     Store,
-    /// 128 and the signal's number: 130 for an interrupt, 143 for a request to end, 141 for a reader that went away.
+    /// 128 plus the number of a signal: 130 after an interrupt, 143 after a request to end, 141 after the reader of
+    /// the output has gone.
     Ended(Ending),
 }
 
-/// The reason for which a tool stopped before its work was done.
+/// The reason why a tool stopped before its work was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// SIGINT, Ctrl-C.
+    /// SIGINT, which Ctrl-C sends.
     Interrupt,
-    /// SIGTERM, or SIGHUP, which is treated alike.
+    /// SIGTERM, or SIGHUP, which is treated like SIGTERM.
     Terminate,
-    /// Nobody reads our output any more, as after `| head`; nothing is printed then.
+    /// The reader of the output has gone, as with `| head`. Nothing is printed in this case.
     ReaderGone,
 }
 
 impl Exit {
-    /// The number that the process ends with.
+    /// Returns the exit code of the process.
     #[must_use]
     pub fn code(self) -> u8 {
         match self {
@@ -56,7 +57,7 @@ impl Exit {
         }
     }
 
-    /// The number with its meaning, for people: `10 (leak found)`.
+    /// Returns the code with its meaning for people, such as `10 (leak found)`.
     #[must_use]
     pub fn explained(self) -> String {
         let meaning = match self {

@@ -1,8 +1,8 @@
-//! How a tool meets a person: errors, exit codes, progress, prompts, words.
+//! The user interface of the tools: errors, exit codes, progress, prompts, words.
 //!
 //! Texts and events enter as plain data from the tools' own crates. Everything for people leaves through one
-//! [`Printer`], behind one redactor; everything for scripts leaves as an [`Exit`]. A [`Cancellation`] carries the
-//! person's Ctrl-C to every part of a tool.
+//! [`Printer`], which redacts it; everything for scripts leaves as an [`Exit`]. A [`Cancellation`] carries the user's
+//! Ctrl-C to every part of a tool.
 //!
 //! ```
 //! use pscreen::{Diagnostic, Exit};

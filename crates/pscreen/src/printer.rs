@@ -1,4 +1,4 @@
-//! The one writer: every byte that goes to people passes it, and its redactor.
+//! The printer: every byte that people see passes through it and its redactor.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write};
@@ -10,7 +10,7 @@ use psecret::Redactor;
 use crate::visible::{one_line, visible};
 use crate::{Cancellation, Diagnostic, Ending, Exit};
 
-/// How wide the first column of facts is, so that they line up.
+/// The width of the first column of facts, which aligns their texts.
 const LABEL_WIDTH: usize = 10;
 
 pub(crate) const BOLD: Style = Style::new().bold();
@@ -20,25 +20,26 @@ pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 pub(crate) const HELP: Style = AnsiColor::Cyan.on_default();
 
-/// Whether colours are used. They never carry meaning alone.
+/// Whether colours are used. A colour never carries a meaning alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Colour {
-    /// ANSI escape sequences.
+    /// Colours are written as ANSI escape sequences.
     Ansi,
-    /// None.
+    /// No colours are used.
     Never,
 }
 
-/// What a word in front of a line means; the word says it, too, so that no colour carries a meaning alone.
+/// The meaning of the word before a line. The word has the same meaning as its colour, so that no colour carries a
+/// meaning alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
-    /// As it should be.
+    /// The thing is as it should be.
     Good,
-    /// Worth a look.
+    /// The user should look at the thing.
     Doubtful,
-    /// Wrong.
+    /// The thing is wrong.
     Bad,
-    /// What to do about it.
+    /// The line is advice.
     Advice,
 }
 
@@ -53,112 +54,114 @@ impl Tone {
     }
 }
 
-/// Where people read: standard error for what happens, standard output for results.
+/// A stream that people read: standard error for messages, standard output for results.
 ///
-/// Cheap to clone; clones share the writer and write whole lines. A printer knows whether anybody still reads.
+/// Clones are cheap, share the writer and write whole lines. A printer notices when its reader has gone.
 #[derive(Clone)]
 pub struct Printer {
     sink: Arc<Mutex<Sink>>,
     colour: Colour,
     redactor: Redactor,
     form: Form,
-    /// The beginning of every message: the name of the one of several subjects that it is about.
+    /// The prefix of every message, which names the subject if there are several.
     subject: Arc<str>,
-    /// Whether each error ends in a line for programs that read the last one.
+    /// True if each error is also printed in the form that readers of buildx's output expect.
     last_word: bool,
 }
 
-/// The form of what is printed.
+/// The form of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     /// Lines for people.
     Lines,
-    /// Each message as one JSON object on a line, for programs that read every line.
+    /// Each message is one JSON object on a line, for programs that read every line.
     Events,
 }
 
 struct Sink {
     writer: Box<dyn Write + Send>,
     closed: bool,
-    /// The reason for which it takes no more bytes, where the reader did not just go away.
+    /// The error of the last write, unless the reader has gone.
     fault: Option<io::Error>,
     cancellation: Option<Cancellation>,
 }
 
 impl Printer {
-    /// Writes to standard error.
+    /// Makes a printer for standard error.
     #[must_use]
     pub fn stderr() -> Self {
         Self::new(Box::new(io::stderr()), choice(&io::stderr()))
     }
 
-    /// Writes to standard output.
+    /// Makes a printer for standard output.
     #[must_use]
     pub fn stdout() -> Self {
         Self::new(Box::new(io::stdout()), choice(&io::stdout()))
     }
 
-    /// Writes to anything.
+    /// Makes a printer for any writer.
     #[must_use]
     pub fn new(writer: Box<dyn Write + Send>, colour: Colour) -> Self {
         let sink = Arc::new(Mutex::new(Sink { writer, closed: false, fault: None, cancellation: None }));
         Self { sink, colour, redactor: Redactor::none(), form: Form::Lines, subject: Arc::default(), last_word: false }
     }
 
-    /// Puts this redactor before the writer, from the moment the secrets are known.
+    /// Returns the same printer with this redactor, which is set as soon as the secrets are known.
     #[must_use]
     pub fn redacting(&self, redactor: Redactor) -> Self {
         Self { redactor, ..self.clone() }
     }
 
-    /// Asks the work to stop when nobody reads the output any more (C14).
+    /// Ends the work when the reader of the output has gone (C14).
     #[must_use]
     pub fn cancelling(self, cancellation: &Cancellation) -> Self {
         self.lock().cancellation = Some(cancellation.clone());
         self
     }
 
-    /// The same writer, which prints each fact, warning and error as one JSON object on a line:
-    /// `{"pbuild":{"version":1,"message":{"label":"engine","text":"28.5.2 at unix:///var/run/docker.sock"}}}`. Errors and warnings
-    /// have the labels `error` and `warning`, and lines without a label have an empty one. [`bytes`](Self::bytes) stay as they are.
+    /// Returns the same printer with events as its form. It prints each fact, warning and error as one JSON object on
+    /// a line: `{"pbuild":{"version":1,"message":{"label":"engine","text":"28.5.2 at
+    /// unix:///var/run/docker.sock"}}}`. Errors and warnings have the labels `error` and `warning`; lines without a
+    /// label have an empty one. [`bytes`](Self::bytes) are printed unchanged.
     #[must_use]
     pub fn as_events(&self) -> Self {
         Self { form: Form::Events, ..self.clone() }
     }
 
-    /// The same writer for what is said of one of several subjects: its facts, warnings and errors begin with its name
-    /// in brackets, `audit     [web] 6 steps`.
+    /// Returns the same printer for messages about one of several subjects. Facts, warnings and errors begin with the
+    /// subject's name in square brackets: `audit     [web] 6 steps`.
     #[must_use]
     pub fn about(&self, subject: &str) -> Self {
         Self { subject: format!("[{subject}] ").into(), ..self.clone() }
     }
 
-    /// The same writer for readers that expect the errors of buildx: among events an error stands as text, too, and among
-    /// lines it ends in one more, `ERROR: ` and what went wrong.
+    /// Returns the same printer for readers that expect the errors of buildx. As events, each error is also printed
+    /// as text; as lines, each error is followed by a line with `ERROR: ` and a summary.
     #[must_use]
     pub fn with_last_word(&self) -> Self {
         Self { last_word: true, ..self.clone() }
     }
 
-    /// The redactor that everything passes.
+    /// Returns the redactor that all output passes through.
     #[must_use]
     pub fn redactor(&self) -> &Redactor {
         &self.redactor
     }
 
-    /// Prints a line or several. Control characters are shown, not obeyed.
+    /// Prints one or several lines. Control characters are made visible.
     pub fn line(&self, text: &str) {
         self.print(&format!("{}\n", self.clean(text)));
     }
 
-    /// Prints a line that begins with a word in the colour of its meaning: blanks before the word, the word itself, and the rest.
+    /// Prints a line with a coloured word: the text before the word, the word in the colour of its meaning, and the
+    /// rest.
     pub fn toned(&self, before: &str, tone: Tone, word: &str, rest: &str) {
         let style = tone.style();
         let rest = one_line(&self.redactor.redact(rest));
         self.print(&format!("{before}{style}{word}{style:#}{rest}\n"));
     }
 
-    /// Prints a fact under its label, on one line: `engine    28.5.2 at unix:///var/run/docker.sock`.
+    /// Prints a fact with its label, on one line: `engine    28.5.2 at unix:///var/run/docker.sock`.
     pub fn fact(&self, label: &str, text: &str) {
         match self.form {
             Form::Lines => self.print(&self.fact_line(label, text)),
@@ -166,12 +169,12 @@ impl Printer {
         }
     }
 
-    /// The text of a fact, with the subject in front, redacted and on one line.
+    /// Returns the text of a fact with the subject before it, redacted and on one line.
     fn about_subject(&self, text: &str) -> String {
         one_line(&self.redactor.redact(&format!("{}{text}", self.subject)))
     }
 
-    /// Prints a message as an event; its text was redacted and cleaned.
+    /// Prints a message as an event. The text must be redacted and cleaned already.
     fn event(&self, label: &str, styled: &str) {
         let text = anstream::adapter::strip_str(styled).to_string();
         let message = serde_json::json!({ "label": label, "text": text.trim_end_matches('\n') });
@@ -183,12 +186,12 @@ impl Printer {
         format!("{BOLD}{label:<LABEL_WIDTH$}{BOLD:#}{}\n", self.about_subject(text))
     }
 
-    /// Prints `warning: …`.
+    /// Prints a warning.
     pub fn warning(&self, text: &str) {
         self.diagnostic(&Diagnostic::warning(text));
     }
 
-    /// Prints an error or a warning with all it says.
+    /// Prints an error or a warning with all of its parts.
     pub fn diagnostic(&self, diagnostic: &Diagnostic) {
         let rendered = diagnostic.render_about(&self.subject, &self.redactor);
         match self.form {
@@ -205,20 +208,21 @@ impl Printer {
         }
     }
 
-    /// Writes bytes as they are, redacted: a report, an image's id. Bytes that follow are not joined to them.
+    /// Writes bytes, which are only redacted, such as a report or an image's id. A value that is split between two
+    /// calls is not found.
     pub fn bytes(&self, bytes: &[u8]) {
         self.write(&self.redactor.redact_bytes(bytes));
     }
 
-    /// Whether a reader is still there. A printer whose reader went away writes nothing more and complains to nobody
-    /// (C14); the tool ends with [`Ending::ReaderGone`](crate::Ending::ReaderGone).
+    /// Returns true if the reader has gone. The printer then writes nothing more and reports nothing (C14); the tool
+    /// ends with [`Ending::ReaderGone`](crate::Ending::ReaderGone).
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.lock().closed
     }
 
-    /// Describes why the output takes no more bytes, as an error for another printer; `None` while it does, and where its
-    /// reader went away. A result that is not there whole must not pass for one.
+    /// Returns an error for another printer if a write failed. Returns `None` if all writes succeeded, or if the
+    /// reader has gone. Without this error, an incomplete result would look complete.
     #[must_use]
     pub fn fault(&self, name: &str) -> Option<Diagnostic> {
         let sink = self.lock();
@@ -232,18 +236,18 @@ impl Printer {
         })
     }
 
-    /// Cleans text from elsewhere of secrets and of control over the terminal.
+    /// Redacts a text and makes its control characters visible.
     pub(crate) fn clean(&self, text: &str) -> String {
         visible(&self.redactor.redact(text))
     }
 
-    /// Whether colours are used.
+    /// Returns whether colours are used.
     #[must_use]
     pub fn colour(&self) -> Colour {
         self.colour
     }
 
-    /// Prints text that was cleaned and styled.
+    /// Prints a text that was already redacted, cleaned and styled.
     pub(crate) fn print(&self, styled: &str) {
         match (self.form, self.colour) {
             (Form::Events, _) => self.event("", styled),
@@ -252,7 +256,7 @@ impl Printer {
         }
     }
 
-    /// Prints a picture: cursor movements stay, colours only if they are wanted.
+    /// Prints a picture. Cursor movements are always printed, colours only if they are used.
     pub(crate) fn print_picture(&self, picture: &Picture) {
         if *picture == Picture::default() {
             return;
@@ -265,7 +269,7 @@ impl Printer {
         self.write(out.as_bytes());
     }
 
-    /// Writes bytes that were redacted and cleaned.
+    /// Writes bytes that were already redacted and cleaned.
     pub(crate) fn print_bytes(&self, bytes: &[u8]) {
         self.write(bytes);
     }
@@ -275,7 +279,7 @@ impl Printer {
         if sink.closed {
             return;
         }
-        // Nothing better can be done about a terminal that takes no bytes than to stop sending them.
+        // If a terminal accepts no more bytes, all that can be done is to stop writing.
         if let Err(error) = sink.writer.write_all(bytes).and_then(|()| sink.writer.flush()) {
             sink.closed = true;
             sink.fault = Some(error).filter(|error| error.kind() != io::ErrorKind::BrokenPipe);
@@ -296,7 +300,8 @@ impl std::fmt::Debug for Printer {
     }
 }
 
-/// Decides on colour by `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE`, `TERM=dumb`, and whether the stream is a terminal.
+/// Decides whether to use colours, by `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE`, `TERM=dumb`, and whether the stream
+/// is a terminal.
 fn choice(stream: &impl anstream::stream::RawStream) -> Colour {
     match anstream::AutoStream::choice(stream) {
         anstream::ColorChoice::Never => Colour::Never,
@@ -307,14 +312,15 @@ fn choice(stream: &impl anstream::stream::RawStream) -> Colour {
 /// The abilities of standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terminal {
-    /// Whether the terminal can be redrawn.
+    /// True if the terminal can be redrawn.
     pub redraws: bool,
-    /// Columns and rows, if it says so.
+    /// The columns and rows, if they are known.
     pub size: Option<(usize, usize)>,
 }
 
 impl Terminal {
-    /// Asks standard error and the environment: `TERM=dumb` and `CI` are not redrawn (C15).
+    /// Reads the abilities from standard error and the environment. With `TERM=dumb` or `CI`, nothing is redrawn
+    /// (C15).
     #[must_use]
     pub fn of_stderr(environment: impl Fn(&str) -> Option<std::ffi::OsString>) -> Self {
         let dumb = environment("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
@@ -322,13 +328,13 @@ impl Terminal {
         Self { redraws: io::stderr().is_terminal() && !dumb && !ci, size: Self::size_of_stderr() }
     }
 
-    /// Asks for the terminal's size at this moment; people resize their windows.
+    /// Returns the current size of the terminal, which changes when the user resizes the window.
     #[must_use]
     pub fn size_of_stderr() -> Option<(usize, usize)> {
         size_of(io::stderr())
     }
 
-    /// Asks for the size of the terminal that standard output is; `None` where it is a pipe or a file.
+    /// Returns the size of the terminal at standard output, or `None` if standard output is a pipe or a file.
     #[must_use]
     pub fn size_of_stdout() -> Option<(usize, usize)> {
         size_of(io::stdout())
@@ -340,14 +346,14 @@ fn size_of(stream: impl std::os::fd::AsFd) -> Option<(usize, usize)> {
     Some((usize::from(width.0), usize::from(height.0)))
 }
 
-/// Styled lines to be drawn after a movement of the cursor.
+/// Styled lines, which are drawn after a movement of the cursor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Picture {
     pub(crate) movement: String,
     pub(crate) lines: String,
 }
 
-/// Joins lines with an indentation, for notes below a title.
+/// Appends the lines of a text with an indentation, for notes below a title.
 pub(crate) fn indented(out: &mut String, indent: &str, text: &str) {
     for line in text.lines() {
         // Writing to a string cannot fail.
@@ -435,7 +441,7 @@ pub(crate) mod tests {
         assert!(printer.fault("standard output").is_none());
     }
 
-    /// A writer that takes nothing.
+    /// A writer that fails at every write.
     struct Refusing(io::ErrorKind);
 
     impl Write for Refusing {

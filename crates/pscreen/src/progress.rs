@@ -1,8 +1,9 @@
-//! Progress of a build, for people: on a terminal, in a pipe, as JSON or not at all.
+//! The progress of a build, for people: on a terminal, in a pipe, as JSON, or not shown at all.
 //!
-//! A tool turns what its engine says into [`Event`]s. The board redacts them and keeps the state of every step; a
-//! renderer shows what changed. Names, logs, warnings and errors are redacted on the board, so no renderer ever holds
-//! anything else: logs with a stream of their own for each step and output, the rest text by text.
+//! A tool turns the updates of its engine into [`Event`]s. The board redacts all of their texts and keeps the state
+//! of every step; a renderer shows the changes. Since the board redacts names, logs, warnings and errors, no renderer
+//! ever holds unredacted text. Each output of each step is redacted as one stream; all other texts are redacted one
+//! by one.
 //!
 //! ```
 //! use pscreen::progress::{Event, Progress, ProgressMode, StepNews};
@@ -35,29 +36,30 @@ pub use event::{Event, LogNews, LogStream, Position, StepNews, TransferNews, War
 
 use crate::{Printer, Terminal};
 
-/// How often a running build is redrawn, and how long a line without an end waits at most (L5).
+/// The time between two redraws of a running build (L5).
 const TICK: Duration = Duration::from_millis(100);
 
-/// The narrowest terminal that is redrawn when nobody asked for it; below, plain lines are easier to read.
+/// The narrowest terminal that is redrawn unless the user asks for it. On a narrower terminal, plain lines are easier
+/// to read.
 const NARROWEST: usize = 20;
 
-/// How progress is shown.
+/// The way in which progress is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProgressMode {
-    /// On a terminal `Tty`, else `Plain`.
+    /// `Tty` on a terminal that can be redrawn, else `Plain`.
     #[default]
     Auto,
     /// One line for each fact, in order, in docker's format.
     Plain,
-    /// The running part redraws.
+    /// Finished steps scroll up, and running steps are redrawn below.
     Tty,
-    /// A JSON object for each piece of news, as buildx prints them.
+    /// One JSON object for each update, as in buildx.
     RawJson,
-    /// Nothing.
+    /// Nothing is shown.
     Quiet,
 }
 
-/// Shows a build.
+/// The progress display of a build.
 #[derive(Debug)]
 pub struct Progress {
     board: Board,
@@ -74,7 +76,7 @@ enum Renderer {
 }
 
 impl Progress {
-    /// Shows on this printer, behind its redactor.
+    /// Makes a display on this printer, with the printer's redactor.
     #[must_use]
     pub fn new(mode: ProgressMode, printer: Printer, terminal: Terminal) -> Self {
         let wide = terminal.size.is_none_or(|(width, _)| width >= NARROWEST);
@@ -88,21 +90,22 @@ impl Progress {
         Self { board: Board::new(printer.redactor().clone()), renderer, printer }
     }
 
-    /// Takes news that came together. Within them, what a step says is shown before its end, whatever their order.
+    /// Shows events that arrived together. The output of a step is shown before the step's end, in whatever order
+    /// they are listed.
     pub fn update(&mut self, events: Vec<Event>, now: Instant) {
         let mut changes = Vec::new();
         self.board.apply(events, now, &mut changes);
         self.show(changes, now);
     }
 
-    /// Lets time pass: redraws, and shows lines that wait for their end too long.
+    /// Redraws the display, and shows lines that have waited too long for their end.
     pub fn tick(&mut self, now: Instant) {
         let mut changes = Vec::new();
         self.board.tick(now, &mut changes);
         self.show(changes, now);
     }
 
-    /// Ends the progress: shows the lines that were held back, and says how the build went.
+    /// Ends the display: shows the lines that were held back, and returns a summary of the build.
     pub fn finish(&mut self, now: Instant) -> Summary {
         let mut changes = Vec::new();
         self.board.finish(&mut changes);
@@ -115,7 +118,7 @@ impl Progress {
         self.board.summary()
     }
 
-    /// Shows everything that the sender sends, until it is dropped.
+    /// Shows all events of the channel until its sender is dropped.
     pub async fn run(mut self, mut events: mpsc::Receiver<Vec<Event>>) -> Summary {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -135,7 +138,7 @@ impl Progress {
             Renderer::Plain(plain) => plain.show(&self.board, &changes, &self.printer),
             Renderer::Tty(tty) => tty.show(&self.board, &changes, &self.printer, now),
             Renderer::RawJson(raw) => raw.show(&self.board, &changes, &self.printer),
-            // Facts of the tool itself are no progress: whoever asked for quiet asked for none of them either.
+            // The tool's own facts are hidden too, because the user asked for no output.
             Renderer::Quiet => {}
         }
     }

@@ -1,4 +1,4 @@
-//! A question on the terminal, answered without echo.
+//! Questions on the terminal, whose answers are not echoed.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -9,22 +9,22 @@ use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tc
 
 use crate::{Ending, Exit};
 
-/// The terminal on which a question stands, and how it was set before. The terminal is set only by whoever holds this lock, so
-/// that nothing sets it once more behind the one that gives it back.
+/// The terminal with an open question, and its earlier settings. The settings are only changed while this lock is
+/// held, so that they cannot be changed again after they were restored.
 static ASKED: Mutex<Option<(File, Termios)>> = Mutex::new(None);
 
-/// Asks a question, and waits for a line. Ctrl-C, and every other signal, ends the process with the terminal as it was
-/// before: while a question stands there, no work is under way that would need more.
+/// Asks a question and reads a line. Ctrl-C, and every other signal, restores the terminal and ends the process:
+/// while a question is open, no work is under way that would need to clean up.
 ///
 /// # Errors
 ///
-/// When there is no terminal.
+/// Returns an error if there is no terminal.
 pub fn ask(question: &str) -> io::Result<String> {
     let mut terminal = File::options().read(true).write(true).open("/dev/tty")?;
     let before = tcgetattr(&terminal)?;
     {
         let mut asked = asked();
-        // Before the question is shown: whoever answers at once is not echoed either.
+        // Echo is switched off before the question is shown, so that an answer typed at once is not echoed.
         tcsetattr(&terminal, OptionalActions::Now, &silent(&before))?;
         *asked = Some((terminal.try_clone()?, before.clone()));
     }
@@ -38,7 +38,8 @@ pub fn ask(question: &str) -> io::Result<String> {
     answer
 }
 
-/// Without echo, and each key at once: the kernel keeps no line of more than 4,095 bytes, and some secrets are longer.
+/// Returns settings without echo, in which each key is read at once. In its normal mode, the kernel cuts a line at
+/// 4,095 bytes, and some secrets are longer.
 fn silent(before: &Termios) -> Termios {
     let mut silent = before.clone();
     silent.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG);
@@ -47,7 +48,8 @@ fn silent(before: &Termios) -> Termios {
     silent
 }
 
-/// The library edits the line, and is kept from the terminal's settings.
+/// Shows the question and reads the answer. The library handles the editing keys; it gets no access to the terminal's
+/// settings.
 fn read(terminal: &mut File, question: &str) -> io::Result<String> {
     terminal.write_all(question.as_bytes())?;
     let keys = ConfigBuilder::new().input_reader(terminal.try_clone()?).output_discard().build();
@@ -56,13 +58,13 @@ fn read(terminal: &mut File, question: &str) -> io::Result<String> {
     Ok(answer)
 }
 
-/// Ends the process if a question stands on the terminal.
+/// Restores the terminal and ends the process if a question is open.
 pub(crate) fn end(ending: Ending) {
-    // Held to the end: an answer that comes now is not heard any more.
+    // The lock is held until the process ends, so that an answer that arrives now is not used.
     let asked = asked();
     if let Some((mut terminal, before)) = asked.as_ref().map(|(terminal, before)| (terminal, before)) {
-        // The typed part of the answer must not reach the program that reads next. A terminal that is gone needs
-        // nothing.
+        // Flushing drops the typed part of the answer, which the next program must not read. Errors are ignored,
+        // because a closed terminal needs no settings.
         let _ = tcsetattr(terminal, OptionalActions::Flush, before);
         let _ = terminal.write_all(b"\n");
         std::process::exit(i32::from(Exit::from(ending).code()));

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::{Ending, Exit, prompt, wait};
 
-/// Tells every part of a tool that it should stop. Cheap to clone.
+/// A message to every part of a tool that it should stop. Clones are cheap.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -27,7 +27,8 @@ pub struct Cancellation {
     holders: Arc<AtomicUsize>,
 }
 
-/// While it lives, Ctrl-C belongs to the program in front, and nothing ends this process abruptly.
+/// A hold of Ctrl-C. Until it is dropped, Ctrl-C belongs to the program in the foreground, and no signal ends this
+/// process at once.
 #[derive(Debug)]
 pub struct Hold(Arc<AtomicUsize>);
 
@@ -38,13 +39,13 @@ impl Drop for Hold {
 }
 
 impl Cancellation {
-    /// Makes a cancellation of which nothing is cancelled yet.
+    /// Makes a cancellation that was not cancelled yet.
     #[must_use]
     pub fn new() -> Self {
         Self { state: watch::Sender::new(None), holders: Arc::default() }
     }
 
-    /// Asks everybody to stop. The first reason stays.
+    /// Asks all parts of the tool to stop. If this was already asked, the first reason stays.
     pub fn cancel(&self, ending: Ending) {
         self.state.send_if_modified(|state| {
             let first = state.is_none();
@@ -53,13 +54,13 @@ impl Cancellation {
         });
     }
 
-    /// Why the work should stop, if it should.
+    /// Returns the reason why the work should stop, or `None` if it should not.
     #[must_use]
     pub fn ending(&self) -> Option<Ending> {
         *self.state.borrow()
     }
 
-    /// Leaves the terminal's Ctrl-C to a program that runs in front, as an editor does, until the result is dropped.
+    /// Leaves the terminal's Ctrl-C to a program in the foreground, such as an editor, until the result is dropped.
     #[must_use]
     pub fn hold(&self) -> Hold {
         self.holders.fetch_add(1, Ordering::SeqCst);
@@ -77,16 +78,16 @@ impl Cancellation {
             if let Some(ending) = *receiver.borrow_and_update() {
                 return ending;
             }
-            // The sender lives as long as `self`, so there is always somebody to wait for.
+            // The sender lives as long as `self`, so waiting for a change cannot fail.
             let _ = receiver.changed().await;
         }
     }
 
-    /// Runs work until it is done or should stop; what is left of it is dropped.
+    /// Runs work until it is done or cancelled. Cancelled work is dropped.
     ///
     /// # Errors
     ///
-    /// The reason to stop.
+    /// Returns the reason if the work was cancelled.
     pub async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Result<T, Ending> {
         tokio::select! {
             biased;
@@ -102,16 +103,16 @@ impl Default for Cancellation {
     }
 }
 
-/// Listens for SIGINT, SIGTERM and SIGHUP from now on, within the current runtime.
+/// Listens for SIGINT, SIGTERM and SIGHUP within the current runtime.
 ///
-/// The first signal cancels; one that meets a question on the terminal, or a [wait](crate::waiting), ends the process.
-/// A second one ends the process at once, without cleaning up (B7), unless the process is [held](Cancellation::hold).
-/// SIGPIPE stays ignored, as Rust's start-up leaves it: a reader that went away shows as an error of the write, so that
-/// the work can still be cancelled in the engine (C14).
+/// The first signal cancels the work. During a question on the terminal, or a [wait](crate::waiting), it ends the
+/// process instead. A second signal ends the process at once, without cleaning up (B7), unless Ctrl-C is
+/// [held](Cancellation::hold). SIGPIPE stays ignored, as Rust's start-up sets it: a write to a closed pipe is an
+/// error, so the work can still be cancelled in the engine (C14).
 ///
 /// # Errors
 ///
-/// When the kernel takes no handler.
+/// Returns an error if the kernel does not accept a handler.
 pub fn listen() -> io::Result<Cancellation> {
     let cancellation = Cancellation::new();
     let mut signals = Signals {
@@ -120,7 +121,8 @@ pub fn listen() -> io::Result<Cancellation> {
         hangup: signal(SignalKind::hangup())?,
     };
     let cancel = cancellation.clone();
-    // Not awaited: it waits for signals as long as the process lives, and owns nothing.
+    // The task is never awaited: it waits for signals as long as the process lives, and owns nothing that needs
+    // cleaning up.
     tokio::spawn(async move {
         loop {
             let ending = signals.next().await;
@@ -187,7 +189,8 @@ mod tests {
 
     const CHILD: &str = "PCLI_TEST_SIGNAL_CHILD";
 
-    /// Starts the child of a test, which is the test itself once more, and returns it with the lines that it writes.
+    /// Starts the child of a test, which is the test itself again, and returns the child with the lines of its
+    /// output.
     fn child_of(test: &str) -> (Child, Lines<BufReader<ChildStdout>>) {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([test, "--exact", "--nocapture"])
@@ -200,7 +203,7 @@ mod tests {
         (child, lines)
     }
 
-    /// A child that says `ready`, and `first` after the first signal, and then cleans up for ever.
+    /// The child prints `ready`, prints `first` after the first signal, and then cleans up forever.
     #[test]
     fn the_first_signal_cancels_and_the_second_ends_the_process_b7() {
         if std::env::var_os(CHILD).is_some() {
@@ -231,7 +234,7 @@ mod tests {
         }
     }
 
-    /// A child that waits for a pipe: it has nothing to clean up, and hears of no cancellation.
+    /// The child waits as for a pipe. It has nothing to clean up, and does not react to a cancellation.
     #[test]
     fn the_first_signal_ends_a_wait() {
         let test = "signal::tests::the_first_signal_ends_a_wait";

@@ -1,7 +1,7 @@
-//! Sizes as docker's flags spell them.
+//! Sizes in the spelling of docker's flags.
 
-/// Reads a size in bytes: a number, with a unit of 1024s behind it (`k`, `m`, `g`, `t`, also `kb` or `KiB`) or `b`. A fraction of
-/// a unit is cut to whole bytes, as docker does.
+/// Reads a size in bytes: a number, followed by nothing, by `b`, or by a unit of powers of 1024 (`k`, `m`, `g`, `t`,
+/// also as `kb` or `KiB`). Like docker, it cuts a fraction of a unit to whole bytes.
 #[must_use]
 pub fn size(text: &str) -> Option<i64> {
     let lower = text.to_ascii_lowercase();

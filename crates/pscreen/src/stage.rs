@@ -1,21 +1,21 @@
-//! The stage of a tool: its printers, the wish to stop, and a runtime that ends with it.
+//! The stage of a tool: its printers, its cancellation, and a runtime that ends with it.
 
 use std::process::ExitCode;
 
 use crate::{Cancellation, Diagnostic, Exit, Printer, docker, listen};
 
-/// The things through which a tool meets a person.
+/// The printers and the cancellation of a tool.
 #[derive(Clone, Debug)]
 pub struct Stage {
-    /// The printer of news, warnings and errors.
+    /// The printer of messages, warnings and errors.
     pub stderr: Printer,
     /// The printer of results.
     pub stdout: Printer,
-    /// Whether the work should stop.
+    /// The signal that asks the work to stop.
     pub cancellation: Cancellation,
 }
 
-/// Performs the work of a tool on a runtime of its own, from the first signal that it listens for to its exit code.
+/// Runs the work of a tool on a runtime of its own, and returns its exit code. Signals are handled from the start.
 ///
 /// ```
 /// use pscreen::Exit;
@@ -44,7 +44,7 @@ where
             Err(error) => failed(&error, "while listening for signals"),
         }
     });
-    // A thread that waits for a pipe that nobody writes to must not keep the process.
+    // A thread may still wait for a pipe that nobody writes to; it must not keep the process alive.
     runtime.shutdown_background();
     code
 }

@@ -1,8 +1,9 @@
-//! Text from elsewhere made fit for a terminal: what it says stays, what it would do to the terminal goes.
+//! Makes foreign text safe for a terminal: the text stays, and its effects on the terminal are removed.
 
-/// Shows control characters instead of letting the terminal obey them; line ends and tabs stay.
+/// Replaces control characters by visible escapes. Line ends and tabs stay.
 ///
-/// For names, paths and messages (C20, A18). Bidirectional overrides are shown too: they make text read as another.
+/// This is for names, paths and messages (C20, A18). Bidirectional overrides are replaced too, because they make a
+/// text look like another one.
 #[must_use]
 pub fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -17,15 +18,15 @@ pub fn visible(text: &str) -> String {
     out
 }
 
-/// Makes a text one line: line ends become blanks.
+/// Makes a text one line: line ends become blanks, and control characters become visible.
 #[must_use]
 pub fn one_line(text: &str) -> String {
     visible(text).lines().map(str::trim_end).collect::<Vec<_>>().join(" ")
 }
 
-/// Cleans a line of a step's log: colours stay, every other escape sequence and control character goes.
+/// Cleans a line of a step's log. Colours stay; all other escape sequences and control characters are removed.
 ///
-/// A step may move the cursor, set the window's title or clear the screen; in our output it must not.
+/// A step may move the cursor, set the window's title or clear the screen, but not in our output.
 pub(crate) fn log_line(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -46,10 +47,11 @@ pub(crate) fn log_line(text: &str) -> String {
     out
 }
 
-/// Takes one escape sequence off the front, behind its ESC; keeps it if it only sets colours (ECMA-48 SGR).
+/// Skips an escape sequence, whose ESC was already read, and returns the text after it. A sequence that only sets
+/// colours (ECMA-48 SGR) is copied to `out`.
 fn escape<'a>(sequence: &'a str, out: &mut String) -> &'a str {
     match sequence.chars().next() {
-        // CSI: parameters and intermediates, then one final character.
+        // A CSI sequence has parameters and intermediates, and then one final character.
         Some('[') => {
             let body = &sequence[1..];
             let end = body.find(|c: char| !matches!(c, '\u{20}'..='\u{3f}')).unwrap_or(body.len());
@@ -65,13 +67,13 @@ fn escape<'a>(sequence: &'a str, out: &mut String) -> &'a str {
                 _ => rest,
             }
         }
-        // OSC and its kin: up to BEL or ST; without an end, the line's rest is theirs.
+        // OSC and similar sequences end at BEL or ST. Without such an end, they extend to the end of the line.
         Some(']' | 'P' | 'X' | '^' | '_') => {
             let end = sequence.find(['\u{7}', '\u{1b}']).unwrap_or(sequence.len());
             let rest = &sequence[end..];
             rest.strip_prefix('\u{7}').or(rest.strip_prefix("\u{1b}\\")).unwrap_or(rest)
         }
-        // Intermediates, then one final character.
+        // This sequence has intermediates, and then one final character.
         Some('\u{20}'..='\u{2f}') => {
             let rest = sequence.trim_start_matches(|c: char| matches!(c, '\u{20}'..='\u{2f}'));
             rest.char_indices().nth(1).map_or("", |(next, _)| &rest[next..])

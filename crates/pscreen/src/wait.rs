@@ -1,20 +1,19 @@
-//! Waits for what others write: a pipe, standard input.
+//! Waits for input that another program or person writes, such as a pipe or standard input.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::{Ending, Exit};
 
-/// The waits that are under way.
+/// The number of waits that are under way.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
 
-/// While it lives, the first signal ends the process: a read that waits hears of no
+/// A wait for input. Until it is dropped, the first signal ends the process, because a blocked read cannot react to a
 /// [`Cancellation`](crate::Cancellation).
 #[derive(Debug)]
 #[must_use]
 pub struct Waiting(());
 
-/// Says that the tool reads what somebody may still have to write, and has nothing under way that would need an orderly
-/// end.
+/// Declares that the tool waits for input, and that no work is under way that would need to clean up.
 ///
 /// ```
 /// let _waiting = pscreen::waiting();
@@ -31,7 +30,7 @@ impl Drop for Waiting {
     }
 }
 
-/// Ends the process if it waits.
+/// Ends the process if a wait is under way.
 pub(crate) fn end(ending: Ending) {
     if WAITING.load(Ordering::SeqCst) > 0 {
         std::process::exit(i32::from(Exit::from(ending).code()));

@@ -1,11 +1,11 @@
-//! Counts, sizes and times in words: each has one spelling, whichever tool, line or report it stands in.
+//! Counts, sizes and times in words, with the same spelling in all tools, lines and reports.
 
 use std::fmt::Display;
 use std::time::Duration;
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-/// Returns the noun as it stands behind a number: `layer` behind 1, `layers` behind any other.
+/// Returns the form of the noun after a number: `layer` after 1, `layers` after any other number.
 #[must_use]
 pub fn noun<N: PartialEq + From<u8>>(count: N, singular: &str) -> String {
     if count == N::from(1) { singular.to_owned() } else { format!("{singular}s") }
@@ -17,7 +17,7 @@ pub fn counted<N: Copy + Display + PartialEq + From<u8>>(count: N, singular: &st
     format!("{count} {}", noun(count, singular))
 }
 
-/// Writes the first names of a list, and how many there are besides: `A, B and 298 more`.
+/// Writes the first names of a list, and the number of all others: `A, B and 298 more`.
 #[must_use]
 pub fn listed<N: AsRef<str>>(names: &[N], most: usize) -> String {
     let first: Vec<&str> = names.iter().take(most).map(AsRef::as_ref).collect();
@@ -27,7 +27,7 @@ pub fn listed<N: AsRef<str>>(names: &[N], most: usize) -> String {
     }
 }
 
-/// Breaks a text between words into lines of so many columns; a word that fits on no line is cut in pieces.
+/// Breaks a text between words into lines of at most this many columns. A longer word is cut into pieces.
 #[must_use]
 pub fn broken(text: &str, columns: usize) -> Vec<String> {
     let (mut lines, mut line, mut width) = (Vec::new(), String::new(), 0);
@@ -53,9 +53,9 @@ pub fn broken(text: &str, columns: usize) -> Vec<String> {
     lines
 }
 
-/// Writes a number of bytes, in powers of ten as docker counts, with three digits: `174 MB`, `4.96 kB`.
+/// Writes a number of bytes with three digits, in powers of ten as docker does: `174 MB`, `4.96 kB`.
 ///
-/// It is rounded down, so that no line claims a byte more than was searched.
+/// The number is rounded down, so that no line claims that more bytes were searched than there were.
 #[must_use]
 pub fn size(bytes: u64) -> String {
     const UNITS: [(u64, &str); 4] =
@@ -71,7 +71,7 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// Writes a time with one digit behind the point, rounded to the nearest: `2.5s`.
+/// Writes a duration with one digit after the point, rounded to the nearest: `2.5s`.
 #[must_use]
 pub fn seconds(duration: Duration) -> String {
     format!("{:.1}s", duration.as_secs_f64())

@@ -1,13 +1,13 @@
-//! Values that exist nowhere but in one test.
+//! Values that exist only in one test.
 
 use std::fmt;
 
 use rand::RngExt as _;
 use rand::distr::Alphanumeric;
 
-/// A value that one test planted: unique, of high entropy, known to its [`Oracle`](crate::Oracle).
+/// A value that one test planted. It is unique and random, and its [`Oracle`](crate::Oracle) can find it.
 ///
-/// Its `Debug` names it and does not show it, so that a failing assertion leaks nothing either.
+/// Its `Debug` prints only its name, so that a failed assertion does not leak the value.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Canary {
     name: String,
@@ -19,23 +19,23 @@ impl Canary {
         Self { name: name.to_owned(), value }
     }
 
-    /// The name it was planted under.
+    /// Returns the name under which the canary was planted.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The bytes to plant.
+    /// Returns the bytes to plant.
     #[must_use]
     pub fn value(&self) -> &[u8] {
         &self.value
     }
 
-    /// The bytes to plant, as text.
+    /// Returns the bytes to plant as text.
     ///
     /// # Panics
     ///
-    /// When the value is binary.
+    /// Panics if the value is not text.
     #[must_use]
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.value).expect("this canary is text")
@@ -52,24 +52,25 @@ fn letters(count: usize) -> String {
     rand::rng().sample_iter(Alphanumeric).take(count).map(char::from).collect()
 }
 
-/// Makes 32 letters and digits.
+/// Makes a value of 32 letters and digits.
 pub(crate) fn token() -> Vec<u8> {
     letters(32).into_bytes()
 }
 
-/// Makes a value of all characters that quoting, escaping and encoding change, between random letters.
+/// Makes a value with all characters that quoting, escaping and encoding change, between random letters.
 pub(crate) fn punctuated() -> Vec<u8> {
     format!("{}\"q'$HOME`\\n<&>%20+/=?{} é;{}", letters(9), letters(8), letters(9)).into_bytes()
 }
 
-/// Makes three lines, each telling, with a line end after the last.
+/// Makes a value of three random lines, which ends with a line end.
 pub(crate) fn multi_line() -> Vec<u8> {
-    // Chance alone makes now and then what looks like words: letters and digits that hardly take turns.
+    // The letters and digits of a line alternate in a fixed pattern. A purely random line would now and then look
+    // like words.
     let line = || (0..5).map(|_| format!("{}7aZ", letters(2))).collect::<String>();
     format!("first={}\nsecond=\"{}\"\nthird: {}\n", line(), line(), line()).into_bytes()
 }
 
-/// Makes a private key in PEM. The body is random: nobody parses it.
+/// Makes a private key in PEM. Its body is random, because nobody parses it.
 pub(crate) fn key() -> Vec<u8> {
     use base64::Engine as _;
     let bytes: Vec<u8> = (0..384).map(|_| rand::rng().random()).collect();

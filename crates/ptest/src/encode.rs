@@ -1,18 +1,18 @@
-//! The encoded shapes of a canary, computed without the product's help.
+//! The encoded forms of a canary, computed without code of the product.
 //!
-//! Where the product computes which base64 characters a value determines, this module observes it: it encodes the
-//! value between two different surroundings and keeps what did not change.
+//! The product computes which characters of base64 a value determines. This module finds them by observation: it
+//! encodes the value between two different surroundings, and keeps the characters that are the same in both.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
-/// Shapes shorter than this stand in innocent files by chance.
+/// The length of the shortest form that is searched for. Shorter ones occur in innocent files by chance.
 const SHORTEST: usize = 8;
 
-/// The characters that `encodeURIComponent` and Go's `url.QueryEscape` leave beside letters and digits.
+/// The characters that `encodeURIComponent` and Go's `url.QueryEscape` leave unencoded, beside letters and digits.
 const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-/// The characters that `encodeURI` leaves.
+/// The characters that `encodeURI` leaves unencoded.
 const MINIMAL: &AsciiSet = &COMPONENT
     .remove(b'!')
     .remove(b'*')
@@ -31,15 +31,15 @@ const MINIMAL: &AsciiSet = &COMPONENT
     .remove(b'$')
     .remove(b'#');
 
-/// A maker of base64 of bytes: the characters to look for, or whole texts.
+/// A function that makes base64 of bytes: either the characters to search for, or whole texts.
 type Base64 = fn(&[u8]) -> Vec<Vec<u8>>;
 
-/// Makes every shape of a value with its form's name, for a search.
+/// Returns every form of a value to search for, with the form's name.
 pub(crate) fn shapes(value: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     encoded(value, base64_anywhere)
 }
 
-/// Makes the value in every encoding, as a file may hold it.
+/// Returns a value in every encoding, as a file may contain it.
 pub(crate) fn texts(value: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     encoded(value, base64_with_neighbours)
 }
@@ -65,7 +65,7 @@ fn encoded(value: &[u8], base64: Base64) -> Vec<(&'static str, Vec<u8>)> {
     shapes
 }
 
-/// Finds the lines that are as random as the value itself.
+/// Returns the lines of a value that are long enough to be random, without the marker lines of PEM.
 fn lines(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let several = value.contains(&b'\n');
     value.split(|b| *b == b'\n').filter(move |line| several && line.len() >= 16 && !line.starts_with(b"-----"))
@@ -108,7 +108,7 @@ fn encoded_once(value: &[u8], base64: Base64, shapes: &mut Vec<(&'static str, Ve
     shapes.push(("XML", xml.into_bytes()));
 }
 
-/// Writes a text as JSON writers do: serde's way, Go's, Python's, PHP's, and any of them twice.
+/// Writes a text as different JSON writers do: those of serde, Go, Python and PHP, and each of them applied twice.
 fn as_json(text: &str, shapes: &mut Vec<(&'static str, Vec<u8>)>) {
     let plain = inside_quotes(text);
     let go = plain.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
@@ -139,8 +139,8 @@ fn inside_quotes(text: &str) -> String {
     quoted[1..quoted.len() - 1].to_owned()
 }
 
-/// Makes the characters by which base64 betrays the value, whatever stands before and after it: both alphabets, all
-/// three alignments.
+/// Returns the characters of base64 that the value determines, whatever comes before and after it, in both alphabets
+/// and all three alignments.
 fn base64_anywhere(value: &[u8]) -> Vec<Vec<u8>> {
     let between = |fill: u8, before: usize| {
         let mut whole = vec![fill; before];
@@ -154,7 +154,8 @@ fn base64_anywhere(value: &[u8]) -> Vec<Vec<u8>> {
             let dark = engine.encode(between(0x00, before));
             let light = engine.encode(between(0xff, before));
             let same: Vec<bool> = dark.bytes().zip(light.bytes()).map(|(a, b)| a == b).collect();
-            // Padding is the same in both, and no part of the value: the run begins after the fill.
+            // The padding at the end is the same in both texts, too, but does not belong to the value. Only the first
+            // run of equal characters counts.
             let first = same.iter().position(|same| *same).unwrap_or(same.len());
             let length = same[first..].iter().take_while(|same| **same).count();
             let core = dark.as_bytes()[first..first + length].to_vec();
@@ -166,7 +167,7 @@ fn base64_anywhere(value: &[u8]) -> Vec<Vec<u8>> {
     found
 }
 
-/// Makes base64 of the value between other bytes.
+/// Returns base64 of the value between other bytes.
 fn base64_with_neighbours(value: &[u8]) -> Vec<Vec<u8>> {
     let mut texts = Vec::new();
     for engine in [&STANDARD, &URL_SAFE] {
@@ -180,7 +181,7 @@ fn base64_with_neighbours(value: &[u8]) -> Vec<Vec<u8>> {
     texts
 }
 
-/// Makes base64 of something encoded. Text that only the URL alphabet writes so goes by another name.
+/// Returns base64 of an encoded text. A result with characters of the URL alphabet gets the name `url`.
 fn nested(
     base64: Base64,
     standard: &'static str,

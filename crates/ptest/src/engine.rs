@@ -1,9 +1,9 @@
-//! The engines that the test script started.
+//! The engines that `scripts/test` started.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// Which of the supported engines.
+/// One of the supported engines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flavour {
     /// Docker 28 on overlay2.
@@ -27,7 +27,7 @@ impl Flavour {
     }
 }
 
-/// A running engine that belongs to the tests.
+/// A running engine for tests.
 #[derive(Clone, Debug)]
 pub struct Engine {
     flavour: Flavour,
@@ -35,63 +35,63 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Returns the engine of a flavour, as `scripts/test` announces it.
+    /// Returns the engine of a flavour, whose address `scripts/test` puts into a variable.
     ///
     /// # Panics
     ///
-    /// When it announces none: a test that needs an engine is never skipped.
+    /// Panics if the variable is not set, because a test that needs an engine is never skipped.
     #[must_use]
     pub fn get(flavour: Flavour) -> Self {
         Self { flavour, docker_host: variable(flavour.variable()) }
     }
 
-    /// The engine's flavour.
+    /// Returns the flavour of the engine.
     #[must_use]
     pub fn flavour(&self) -> Flavour {
         self.flavour
     }
 
-    /// The value of `DOCKER_HOST` for this engine.
+    /// Returns the value of `DOCKER_HOST` for this engine.
     #[must_use]
     pub fn docker_host(&self) -> &str {
         &self.docker_host
     }
 
-    /// Where it keeps its data.
+    /// Returns the folder of the engine's data.
     ///
     /// # Panics
     ///
-    /// When `scripts/test` did not say.
+    /// Panics if `scripts/test` did not set the variable for it.
     #[must_use]
     pub fn data_root(&self) -> PathBuf {
         variable(&format!("{}_DATA_ROOT", self.flavour.variable())).into()
     }
 
-    /// The address at which ports it publishes answer.
+    /// Returns the address at which the engine's published ports are reached.
     ///
     /// # Panics
     ///
-    /// When `scripts/test` did not say.
+    /// Panics if `scripts/test` did not set the variable for it.
     #[must_use]
     pub fn address(&self) -> String {
         variable(&format!("{}_ADDRESS", self.flavour.variable()))
     }
 
-    /// Runs the real docker client against it and returns whatever came of it.
+    /// Runs the real docker client against the engine, and returns its result even if it fails.
     ///
     /// # Panics
     ///
-    /// When the client cannot be run.
+    /// Panics if the client cannot be run.
     #[must_use]
     pub fn try_docker(&self, arguments: &[&str]) -> Output {
         self.client("PBUILD_TEST_DOCKER", arguments)
     }
 
-    /// Runs the real docker client against it and returns what it printed.
+    /// Runs the real docker client against the engine, and returns its standard output.
     ///
     /// # Panics
     ///
-    /// When the client fails.
+    /// Panics if the client fails.
     #[track_caller]
     pub fn docker(&self, arguments: &[&str]) -> Vec<u8> {
         let output = self.try_docker(arguments);
@@ -99,11 +99,11 @@ impl Engine {
         output.stdout
     }
 
-    /// Runs the real `docker buildx` against it.
+    /// Runs the real `docker buildx` against the engine.
     ///
     /// # Panics
     ///
-    /// When it cannot be run.
+    /// Panics if it cannot be run.
     #[must_use]
     pub fn buildx(&self, arguments: &[&str]) -> Output {
         self.client("PBUILD_TEST_BUILDX", arguments)
@@ -119,8 +119,8 @@ impl Engine {
     }
 }
 
-/// An engine of one test's own, for what no other test may meet, such as a restart. It goes with its data when it is
-/// dropped; one of a kind at a time.
+/// An engine for one test alone, which may do things to it that would disturb other tests, such as a restart. When it
+/// is dropped, the engine and its data are removed. There can be only one of each kind at a time.
 #[derive(Debug)]
 pub struct OwnEngine {
     name: &'static str,
@@ -129,21 +129,21 @@ pub struct OwnEngine {
 }
 
 impl OwnEngine {
-    /// Brings it up, with an image `busybox` from another engine.
+    /// Starts the engine, and loads the image `busybox` from another engine.
     ///
     /// # Panics
     ///
-    /// When it does not come up.
+    /// Panics if the engine does not start.
     #[must_use]
     pub fn up(other: &Engine) -> Self {
         Self::named("spare", other)
     }
 
-    /// The same, which stores layers as folders, so that there are no overlay mounts.
+    /// Starts an engine that stores layers as folders, so that there are no overlay mounts.
     ///
     /// # Panics
     ///
-    /// When it does not come up.
+    /// Panics if the engine does not start.
     #[must_use]
     pub fn without_overlay(other: &Engine) -> Self {
         Self::named("vfs", other)
@@ -160,11 +160,11 @@ impl OwnEngine {
         own
     }
 
-    /// Gives it an image of another engine.
+    /// Loads an image from another engine.
     ///
     /// # Panics
     ///
-    /// When the other one has no such image.
+    /// Panics if the other engine does not have the image.
     pub fn load(&self, other: &Engine, image: &str) {
         let archive = tempfile::NamedTempFile::new().expect("a temporary file");
         let path = archive.path().display().to_string();
@@ -172,23 +172,23 @@ impl OwnEngine {
         self.engine.docker(&["load", "--quiet", "--input", &path]);
     }
 
-    /// The engine.
+    /// Returns the engine.
     #[must_use]
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// Where it keeps its data.
+    /// Returns the folder of the engine's data.
     #[must_use]
     pub fn data_root(&self) -> &Path {
         &self.data_root
     }
 
-    /// Ends the engine and everything that runs in it, and starts it again, as a reboot of its machine does.
+    /// Ends the engine with everything that runs in it, and starts it again, like a reboot of its machine.
     ///
     /// # Panics
     ///
-    /// When it does not come up again.
+    /// Panics if the engine does not start again.
     pub fn restart(&self) {
         script(&["down", self.name]);
         script(&["up", self.name]);
@@ -201,7 +201,7 @@ impl Drop for OwnEngine {
     }
 }
 
-/// Runs the script that brings engines up and down, and returns what it printed.
+/// Runs `scripts/engine`, which starts and ends engines, and returns its output.
 #[track_caller]
 fn script(arguments: &[&str]) -> String {
     let output = program("PBUILD_TEST_ENGINE").args(arguments).output().expect("scripts/engine");
@@ -209,11 +209,11 @@ fn script(arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Makes the command of a real tool whose command line `scripts/test` wrote into that variable.
+/// Returns the command of a real tool, whose command line `scripts/test` puts into the variable `name`.
 ///
 /// # Panics
 ///
-/// When it did not.
+/// Panics if the variable is not set.
 #[must_use]
 pub fn program(name: &str) -> Command {
     let line = words(&variable(name));
@@ -222,7 +222,7 @@ pub fn program(name: &str) -> Command {
     command
 }
 
-/// Splits a command line as `scripts/test` writes it: no quotes, blanks between words.
+/// Splits a command line in the form of `scripts/test`, which has blanks between words and no quotes.
 fn words(line: &str) -> Vec<String> {
     let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
     assert!(!words.is_empty(), "an empty command line");

@@ -1,4 +1,4 @@
-//! Image archives written by hand, honest or not.
+//! Image archives that tests write by hand, valid or not.
 
 mod archive;
 mod builder;

@@ -1,15 +1,16 @@
 //! Canaries, hand-made images and engines for tests.
 //!
-//! A test plants values that exist nowhere else, runs a tool, and ends by searching everything that the tool touched
-//! for them: an [`Oracle`] makes the canaries and knows their encoded shapes. A [`Scene`] is a home of its own with an
-//! oracle, in which [`Tool`]s run; it checks each run's output and process table, and its folders when it is dropped.
-//! [`Image`] and [`Layer`] write image archives by hand, honest or not. [`Engine`] names the engines that the test
-//! script started, and [`sweep()`] searches their data for every canary that any test planted.
+//! A test plants values that exist nowhere else, runs a tool, and then searches everything that the tool touched for
+//! these values. An [`Oracle`] makes the values, called canaries, and knows their encoded forms. A [`Scene`] is a
+//! separate home folder with an oracle, in which [`Tool`]s run; it checks the output and the process table of each
+//! run, and its own folders when it is dropped. [`Image`] and [`Layer`] write image archives by hand, valid or not.
+//! [`Engine`] names the engines that `scripts/test` started, and [`sweep()`] searches their data for the canaries of
+//! all tests.
 //!
-//! [`pack`] packs bytes into every archive that an image may hold, damaged and hostile ones too.
+//! [`pack`] packs bytes into every kind of archive that an image may contain, including damaged and hostile ones.
 //!
-//! No crate of the house is linked here: the encoders are written a second time, so that a mistake in the product's
-//! is found rather than repeated.
+//! The crate links no other crate of the workspace. Its encoders are written independently, so that they do not
+//! repeat a mistake of the product's encoders.
 //!
 //! ```
 //! let oracle = ptest::Oracle::new();

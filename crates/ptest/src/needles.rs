@@ -1,4 +1,4 @@
-//! One search for all shapes of all canaries, over bytes and over streams; compressed ones are opened.
+//! A search for all forms of all canaries, in bytes and in streams. Compressed streams are unpacked.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read};
@@ -8,22 +8,22 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use crate::canary::Canary;
 use crate::encode;
 
-/// Compression inside compression is opened this deep.
+/// The most levels of compression that are unpacked.
 const DEEPEST: usize = 4;
 
-/// One thing to look for.
+/// A form of a canary that is searched for.
 struct Shape {
     name: String,
     form: &'static str,
 }
 
-/// A search for every shape of every canary.
+/// A search for every form of every canary.
 pub(crate) struct Needles {
     automaton: AhoCorasick,
     shapes: Vec<Shape>,
 }
 
-/// Where a shape was seen: canary, form, offset in the stream it was seen in, how that stream was packed.
+/// A place where a form was seen: the canary, the form, the offset in its stream, and how that stream was packed.
 #[derive(Debug)]
 pub(crate) struct Sighting {
     pub(crate) name: String,
@@ -48,18 +48,20 @@ impl Needles {
         Self { automaton, shapes }
     }
 
-    /// Finds each canary and form at most once: a value that stands a thousand times is one line of the message.
+    /// Finds each form of each canary only once, so that a value that occurs a thousand times is one line of the
+    /// message.
     pub(crate) fn search(&self, bytes: &[u8]) -> Vec<Sighting> {
         let mut seen = Vec::new();
         self.search_stream(&mut &*bytes, &mut seen).expect("memory is always readable");
         seen
     }
 
-    /// Searches a stream, and what is in it where it is gzip or zstd.
+    /// Searches a stream. A stream of gzip or zstd is unpacked and searched, too.
     ///
-    /// A compressed stream that ends early or is damaged is searched as far as it goes.
+    /// If a compressed stream is damaged or ends early, its readable part is searched.
     pub(crate) fn search_stream(&self, reader: &mut dyn Read, seen: &mut Vec<Sighting>) -> io::Result<()> {
-        // Bytes in memory are read once more for each layer of compression; they are few next to the sweep's files.
+        // Bytes in memory are copied once for each level of compression. The copies are small next to the files of a
+        // sweep.
         self.layer(reader, seen, "", 0)
     }
 
@@ -80,7 +82,7 @@ impl Needles {
         if inner.is_empty() || depth == DEEPEST {
             return self.bytes(reader, seen, packed);
         }
-        // The packed bytes are searched too: a gzip header can hold a file name.
+        // The packed bytes are searched too, because the header of gzip can contain a file name.
         let mut tee = Tee { reader, kept: Vec::new() };
         if inner == "in gzip" {
             self.layer(&mut UntilDamaged(flate2::read::MultiGzDecoder::new(&mut tee)), seen, inner, depth + 1)?;
@@ -96,7 +98,7 @@ impl Needles {
         for found in self.automaton.stream_find_iter(reader) {
             let found = found?;
             let shape = &self.shapes[found.pattern().as_usize()];
-            // Small or random content stands in a packed stream as it is: that is one sighting, not two.
+            // Small or random content is not changed by packing, so it is found twice. It counts as one sighting.
             if !seen.iter().any(|sighting| sighting.name == shape.name && sighting.form == shape.form) {
                 seen.push(Sighting {
                     name: shape.name.clone(),
@@ -109,7 +111,7 @@ impl Needles {
         Ok(())
     }
 
-    /// Replaces every shape in the text by its canary's name.
+    /// Replaces every form of a canary in the text by the canary's name.
     pub(crate) fn mask(&self, bytes: &[u8]) -> String {
         let mut out = Vec::with_capacity(bytes.len());
         let mut end = 0;
@@ -124,7 +126,7 @@ impl Needles {
     }
 }
 
-/// Ends where decoding fails: tests write damaged streams on purpose.
+/// A reader that ends at the first error, because tests write damaged streams on purpose.
 struct UntilDamaged<R>(R);
 
 impl<R: Read> Read for UntilDamaged<R> {
@@ -133,7 +135,7 @@ impl<R: Read> Read for UntilDamaged<R> {
     }
 }
 
-/// Keeps the beginning of what is read through it: enough for the headers of a compressed stream.
+/// A reader that keeps a copy of the first bytes, enough for the headers of a compressed stream.
 struct Tee<R> {
     reader: R,
     kept: Vec<u8>,

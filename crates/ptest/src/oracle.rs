@@ -1,4 +1,4 @@
-//! The leak oracle: makes canaries, and finds them wherever a test looks.
+//! The leak oracle, which makes canaries and finds them.
 
 use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
@@ -10,10 +10,10 @@ use crate::needles::Needles;
 use crate::sweep;
 use crate::trace::{Trace, clean, trace};
 
-/// Knows a test's canaries in every form, and finds them in whatever the test shows it.
+/// An oracle, which knows a test's canaries in every form, and finds them in files and bytes that the test names.
 ///
-/// Every canary but a [planted](Oracle::planted) one is also noted in the folder that `PBUILD_TEST_CANARIES` names, if
-/// it names one, for the [`sweep()`](crate::sweep()) at the end of the suite.
+/// If `PBUILD_TEST_CANARIES` names a folder, the oracle records its canaries in it, for the
+/// [`sweep()`](crate::sweep()) at the end of the suite. [Planted](Oracle::planted) canaries are not recorded.
 #[derive(Default)]
 pub struct Oracle {
     state: Mutex<State>,
@@ -26,7 +26,7 @@ struct State {
 }
 
 impl Oracle {
-    /// Makes an oracle that knows no canary yet.
+    /// Makes an oracle without canaries.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -37,8 +37,8 @@ impl Oracle {
         self.register(name, canary::token())
     }
 
-    /// Makes a canary of 32 letters and digits that the test itself leaves in an engine, past the product, such as in a
-    /// base image or in a step of a stage that is no part of the image: the sweep at the end does not look for it.
+    /// Makes a canary of 32 letters and digits that the test itself leaves in an engine, without the product, for
+    /// example in a base image or in a step of another stage. The sweep does not search for it.
     pub fn planted(&self, name: &str) -> Canary {
         self.know(Canary::new(name, canary::token()))
     }
@@ -58,11 +58,11 @@ impl Oracle {
         self.register(name, canary::key())
     }
 
-    /// Takes a value that came from elsewhere, such as a credential that a tool generated.
+    /// Makes a canary from an existing value, such as a credential that a tool generated.
     ///
     /// # Panics
     ///
-    /// When the value is shorter than 8 bytes: it would be seen by chance.
+    /// Panics if the value is shorter than 8 bytes, because it would be found by chance.
     pub fn register(&self, name: &str, value: impl Into<Vec<u8>>) -> Canary {
         let value = value.into();
         assert!(value.trim_ascii().len() >= 8, "the value of canary {name} is too short to be told from chance");
@@ -84,20 +84,20 @@ impl Oracle {
         Arc::clone(needles.get_or_insert_with(|| Arc::new(Needles::new(canaries))))
     }
 
-    /// Finds where canaries stand in the bytes, gzip and zstd opened.
+    /// Finds canaries in bytes. Gzip and zstd are unpacked.
     #[must_use]
     pub fn search(&self, label: &str, bytes: &[u8]) -> Vec<Trace> {
         self.needles().search(bytes).into_iter().map(|sighting| trace(sighting, label)).collect()
     }
 
-    /// Finds where canaries stand in a file or below a folder: in names, in link targets and in content, gzip and zstd
-    /// opened.
+    /// Finds canaries in a file or below a folder: in names, in targets of links, and in contents. Gzip and zstd are
+    /// unpacked.
     ///
-    /// `allowed` are the files and folders in which the test put its canaries on purpose.
+    /// `allowed` lists the files and folders in which the test put its canaries on purpose.
     ///
     /// # Panics
     ///
-    /// When something there cannot be read, other than because it has just gone.
+    /// Panics if a file cannot be read, unless the file has just been removed.
     #[must_use]
     pub fn search_files(&self, root: &Path, allowed: &[PathBuf]) -> Vec<Trace> {
         let needles = self.needles();
@@ -115,55 +115,56 @@ impl Oracle {
         traces
     }
 
-    /// Fails if a canary stands in the bytes.
+    /// Fails if the bytes contain a canary.
     ///
     /// # Panics
     ///
-    /// When one does; the message names canary, form and place.
+    /// Panics if they contain one. The message names the canary, the form and the place.
     #[track_caller]
     pub fn check_bytes(&self, label: &str, bytes: &[u8]) {
         clean(&self.search(label, bytes));
     }
 
-    /// Fails if a canary stands in a file or anywhere below a folder.
+    /// Fails if a file, or anything below a folder, contains a canary.
     ///
     /// # Panics
     ///
-    /// When one does.
+    /// Panics if a canary is found.
     #[track_caller]
     pub fn check_dir(&self, root: &Path) {
         self.check_dir_except(root, &[]);
     }
 
-    /// Checks as [`Self::check_dir`] does, but leaves out the files in which the test itself put canaries.
+    /// Checks as [`Self::check_dir`] does, except for the files in which the test itself put canaries.
     ///
     /// # Panics
     ///
-    /// When a canary stands elsewhere.
+    /// Panics if a canary is found in another file.
     #[track_caller]
     pub fn check_dir_except(&self, root: &Path, allowed: &[PathBuf]) {
         clean(&self.search_files(root, allowed));
     }
 
-    /// Fails unless the canary does stand in the bytes: a check that finds nothing must be able to find something.
+    /// Fails if the bytes do not contain the canary. A test uses this to show that its search can find the canary at
+    /// all.
     ///
     /// # Panics
     ///
-    /// When it does not.
+    /// Panics if the canary is not found.
     #[track_caller]
     pub fn must_hold(&self, label: &str, bytes: &[u8], canary: &Canary) {
         let found = self.search(label, bytes).iter().any(|trace| trace.name == canary.name());
         assert!(found, "canary {} is not in {label}", canary.name());
     }
 
-    /// Writes a canary in every encoding that the oracle knows, with the encoding's name: a test of a search plants
-    /// these.
+    /// Returns a canary in every encoding that the oracle knows, with the encoding's name. A test of a search plants
+    /// these texts.
     #[must_use]
     pub fn encodings(&self, canary: &Canary) -> Vec<(&'static str, Vec<u8>)> {
         crate::encode::texts(canary.value())
     }
 
-    /// Replaces every canary in the text by its name, for messages of failing tests.
+    /// Replaces every canary in the text by its name, for the messages of failed tests.
     #[must_use]
     pub fn mask(&self, bytes: &[u8]) -> String {
         self.needles().mask(bytes)

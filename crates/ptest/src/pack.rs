@@ -1,4 +1,4 @@
-//! Bytes packed into archives of every kind, honest or not.
+//! Bytes packed into archives of every kind, valid or not.
 
 mod bomb;
 mod git;
@@ -16,11 +16,11 @@ pub use zip::Zip;
 
 const MEMORY: &str = "memory takes everything";
 
-/// Makes a 7z with these members, all in one block of LZMA2.
+/// Makes a 7z archive with these members, all in one block of LZMA2.
 ///
 /// # Panics
 ///
-/// Never.
+/// This never panics, because writing to memory cannot fail.
 #[must_use]
 pub fn seven_zip(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut writer = sevenz_rust2::ArchiveWriter::new(std::io::Cursor::new(Vec::new())).expect(MEMORY);

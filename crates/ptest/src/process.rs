@@ -1,53 +1,53 @@
-//! Processes of this machine, those of engines among them.
+//! Processes of this machine, including those inside of engines.
 
 use std::fs;
 use std::path::PathBuf;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A process, by its number. It may end at any time; then it has no words and no files.
+/// A process, identified by its number. After its end, its command line is empty and its files do not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process(u32);
 
 impl Process {
-    /// All that run now.
+    /// Returns all processes that run now.
     ///
     /// # Panics
     ///
-    /// When `/proc` cannot be read.
+    /// Panics if `/proc` cannot be read.
     pub fn all() -> impl Iterator<Item = Self> {
         let entries = fs::read_dir("/proc").expect("/proc").flatten();
         entries.filter_map(|entry| Some(Self(entry.file_name().to_str()?.parse().ok()?)))
     }
 
-    /// Its words, a NUL behind each.
+    /// Returns the words of the process's command line, each followed by a zero byte.
     #[must_use]
     pub fn command(self) -> Vec<u8> {
         fs::read(self.path("cmdline")).unwrap_or_default()
     }
 
-    /// Whether a text stands in its command line.
+    /// Returns true if the process's command line contains a text.
     #[must_use]
     pub fn is_told(self, text: &str) -> bool {
         holds(&self.command(), text)
     }
 
-    /// Whether a text stands in the environment that it was started with.
+    /// Returns true if the environment that the process was started with contains a text.
     #[must_use]
     pub fn inherited(self, text: &str) -> bool {
         holds(&fs::read(self.path("environ")).unwrap_or_default(), text)
     }
 
-    /// A file as the process sees it.
+    /// Returns the path by which a file of the process can be read.
     #[must_use]
     pub fn file(self, path: &str) -> PathBuf {
         self.path("root").join(path.trim_start_matches('/'))
     }
 
-    /// Ends it at once.
+    /// Kills the process.
     pub fn kill(self) {
         let id = i32::try_from(self.0).ok().and_then(Pid::from_raw);
-        // A process that has just ended does not mind.
+        // The process may have ended just now, which is not an error.
         let _ = kill_process(id.expect("a process has a number above zero"), Signal::KILL);
     }
 

@@ -1,4 +1,4 @@
-//! Runs of our own tools: scrubbed environment, captured output, a sampled process table.
+//! Runs of our own tools, with a clean environment, captured output, and samples of the process table.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -18,7 +18,7 @@ use crate::oracle::Oracle;
 use crate::sample::Sampler;
 use crate::trace::{Trace, clean};
 
-/// A tool about to be run. Made by [`Scene::pbuild`](crate::Scene::pbuild) and its likes.
+/// A tool before its run. [`Scene::pbuild`](crate::Scene::pbuild) and similar functions make it.
 #[must_use = "a tool does nothing until it is run"]
 pub struct Tool<'scene> {
     oracle: &'scene Oracle,
@@ -59,58 +59,58 @@ impl<'scene> Tool<'scene> {
         self
     }
 
-    /// Sets an environment variable. A canary given so may stand in the `environ` of the tool and what it starts, in
-    /// exactly this variable.
+    /// Sets an environment variable. If the value is a canary, it may occur in the `environ` of the tool and its
+    /// children, in exactly this variable.
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.environment.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
         self
     }
 
-    /// Runs in another folder than the scene's project.
+    /// Runs the tool in another folder than the scene's project.
     pub fn current_dir(mut self, folder: impl AsRef<Path>) -> Self {
         self.folder = folder.as_ref().to_owned();
         self
     }
 
-    /// Sets the bytes that the tool reads on stdin; without this call, it reads nothing.
+    /// Sets the bytes of the tool's stdin; without this call, stdin is empty.
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.input = Some(bytes.into());
         self
     }
 
-    /// Gives it a terminal of so many columns and rows. Its whole output then arrives as stdout.
+    /// Runs the tool on a terminal of this size. Its whole output then counts as stdout.
     pub fn on_terminal(mut self, columns: u16, rows: u16) -> Self {
         self.terminal = Some((columns, rows));
         self
     }
 
-    /// Sets how long the tool may take; ten minutes without this call.
+    /// Sets the time that the tool may take; without this call, it is ten minutes.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// Allows canaries in the output, because the command's purpose is to show them.
+    /// Allows canaries in the output, for commands whose purpose is to show them.
     pub fn may_show_values(mut self) -> Self {
         self.may_show = true;
         self
     }
 
-    /// Runs to the end, and fails if the output or the process table showed a canary.
+    /// Runs the tool until it ends, and fails if its output or the process table contained a canary.
     ///
     /// # Panics
     ///
-    /// When the tool cannot be started, exceeds its deadline, or leaks.
+    /// Panics if the tool cannot be started, exceeds its deadline, or leaks a canary.
     #[track_caller]
     pub fn run(self) -> Outcome {
         self.spawn().finish()
     }
 
-    /// Starts it, for tests that do something meanwhile.
+    /// Starts the tool, for tests that act while it runs.
     ///
     /// # Panics
     ///
-    /// When the tool cannot be started.
+    /// Panics if the tool cannot be started.
     pub fn spawn(mut self) -> Running<'scene> {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).current_dir(&self.folder).env_clear();
@@ -127,7 +127,7 @@ impl<'scene> Tool<'scene> {
         }
         let began = Instant::now();
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.program.display()));
-        // The command still holds the terminal's other end.
+        // The command is dropped because it still holds the other end of the terminal.
         drop(command);
         let sampler = Sampler::start(child.id());
         let stdout = match master {
@@ -139,7 +139,7 @@ impl<'scene> Tool<'scene> {
             None => Pipe::read(std::io::empty()),
         };
         if let (Some(mut stdin), Some(input)) = (child.stdin.take(), self.input.take()) {
-            // A tool that ends without reading everything is no failure of the test.
+            // The tool may end without reading all of its input, so errors are ignored.
             thread::spawn(move || drop(stdin.write_all(&input)));
         }
         Running { tool: self, child, sampler: Some(sampler), stdout, stderr, began }
@@ -163,7 +163,7 @@ fn terminal(columns: u16, rows: u16) -> (OwnedFd, OwnedFd) {
     open().unwrap_or_else(|error| panic!("no terminal: {error}"))
 }
 
-/// A pipe read by a thread, so that the tool never waits for the test.
+/// A pipe that a thread reads, so that the tool never waits for the test.
 struct Pipe {
     bytes: Arc<Mutex<Vec<u8>>>,
     thread: Option<JoinHandle<()>>,
@@ -175,7 +175,7 @@ impl Pipe {
         let kept = Arc::clone(&bytes);
         let thread = thread::spawn(move || {
             let mut buffer = vec![0; 64 << 10];
-            // A terminal whose other end is closed fails with EIO: the end, too.
+            // A terminal whose other end is closed fails with EIO, which counts as the end, too.
             while let Ok(count @ 1..) = source.read(&mut buffer) {
                 kept.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&buffer[..count]);
             }
@@ -195,7 +195,7 @@ impl Pipe {
     }
 }
 
-/// A tool that runs.
+/// A running tool.
 #[must_use = "a running tool must be finished"]
 pub struct Running<'scene> {
     tool: Tool<'scene>,
@@ -207,13 +207,13 @@ pub struct Running<'scene> {
 }
 
 impl Running<'_> {
-    /// The tool's process id.
+    /// Returns the process id of the tool.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// The tool's output on stdout and stderr until now.
+    /// Returns the output of the tool on stdout and stderr so far.
     #[must_use]
     pub fn output_so_far(&self) -> String {
         let mut bytes = self.stdout.so_far();
@@ -221,11 +221,11 @@ impl Running<'_> {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Waits until stdout or stderr holds the text.
+    /// Waits until stdout or stderr contains the text.
     ///
     /// # Panics
     ///
-    /// When the tool ends or its deadline passes before that.
+    /// Panics if the tool ends or exceeds its deadline first.
     #[track_caller]
     pub fn wait_for(&mut self, text: &str) -> &mut Self {
         loop {
@@ -233,7 +233,7 @@ impl Running<'_> {
                 return self;
             }
             let ended = self.child.try_wait().expect("a child of ours").is_some();
-            // The last output may still be on its way through the pipe.
+            // The last output may not have arrived through the pipe yet.
             if ended {
                 thread::sleep(Duration::from_millis(50));
             }
@@ -264,7 +264,7 @@ impl Running<'_> {
     }
 
     fn signal(&mut self, signal: Signal) -> &mut Self {
-        // A child that has not been waited for keeps its id, so the signal meets nobody else.
+        // A child keeps its process id until it is reaped, so the signal cannot reach another process.
         if self.child.try_wait().expect("a child of ours").is_none() {
             let process = Pid::from_child(&self.child);
             kill_process(process, signal).unwrap_or_else(|error| panic!("cannot send {signal:?}: {error}"));
@@ -272,11 +272,11 @@ impl Running<'_> {
         self
     }
 
-    /// Waits for its end, and fails if the output or the process table showed a canary.
+    /// Waits for the tool's end, and fails if its output or the process table contained a canary.
     ///
     /// # Panics
     ///
-    /// When it exceeds its deadline, or leaks.
+    /// Panics if the tool exceeds its deadline, or leaks a canary.
     #[track_caller]
     pub fn finish(mut self) -> Outcome {
         let status = self.wait();
@@ -342,7 +342,7 @@ impl Running<'_> {
 }
 
 impl Drop for Running<'_> {
-    /// Ends the process, so that a failing test leaves nothing running.
+    /// Ends the process, so that a failed test leaves nothing running.
     fn drop(&mut self) {
         if let Ok(None) = self.child.try_wait() {
             drop(self.child.kill());
@@ -351,7 +351,7 @@ impl Drop for Running<'_> {
     }
 }
 
-/// How a run ended and what it printed.
+/// The result of a run: how it ended, and its output.
 #[derive(Clone)]
 pub struct Outcome {
     status: ExitStatus,
@@ -363,96 +363,96 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The exit code; for a process that a signal killed, 128 and the signal's number, as shells say it.
+    /// Returns the exit code. For a process that a signal killed, it is 128 plus the signal's number, as in shells.
     #[must_use]
     pub fn code(&self) -> i32 {
         self.status.code().unwrap_or_else(|| 128 + self.status.signal().unwrap_or(0))
     }
 
-    /// Whether a signal ended it.
+    /// Returns true if a signal ended the process.
     #[must_use]
     pub fn was_killed(&self) -> bool {
         self.status.signal().is_some()
     }
 
-    /// Stdout as text.
+    /// Returns stdout as text.
     #[must_use]
     pub fn stdout(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
-    /// Stderr as text.
+    /// Returns stderr as text.
     #[must_use]
     pub fn stderr(&self) -> String {
         String::from_utf8_lossy(&self.stderr).into_owned()
     }
 
-    /// Stdout as text, with canaries masked.
+    /// Returns stdout as text, with canaries masked.
     pub(crate) fn masked_stdout(&self) -> &str {
         &self.masked_stdout
     }
 
-    /// Stderr as text, with canaries masked.
+    /// Returns stderr as text, with canaries masked.
     pub(crate) fn masked_stderr(&self) -> &str {
         &self.masked_stderr
     }
 
-    /// Stdout as it was written.
+    /// Returns the bytes of stdout.
     #[must_use]
     pub fn stdout_bytes(&self) -> &[u8] {
         &self.stdout
     }
 
-    /// Stderr as it was written.
+    /// Returns the bytes of stderr.
     #[must_use]
     pub fn stderr_bytes(&self) -> &[u8] {
         &self.stderr
     }
 
-    /// Stdout as JSON.
+    /// Returns stdout as JSON.
     ///
     /// # Panics
     ///
-    /// When it is none.
+    /// Panics if stdout is not JSON.
     #[track_caller]
     #[must_use]
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.stdout).unwrap_or_else(|error| panic!("stdout is not JSON: {error}\n{self:?}"))
     }
 
-    /// How long it took.
+    /// Returns the time that the run took.
     #[must_use]
     pub fn took(&self) -> Duration {
         self.took
     }
 
-    /// Fails unless the exit code is this one.
+    /// Fails if the exit code is not this one.
     ///
     /// # Panics
     ///
-    /// When it is another; the message shows the masked output.
+    /// Panics with the masked output if the exit code is another one.
     #[track_caller]
     pub fn expect_code(&self, code: i32) -> &Self {
         assert!(self.code() == code, "expected exit code {code}\n{self:?}");
         self
     }
 
-    /// Fails unless stderr holds the text.
+    /// Fails if stderr does not contain the text.
     ///
     /// # Panics
     ///
-    /// When it does not.
+    /// Panics if the text is missing.
     #[track_caller]
     pub fn expect_stderr(&self, text: &str) -> &Self {
         assert!(self.stderr().contains(text), "stderr lacks {text:?}\n{self:?}");
         self
     }
 
-    /// Fails unless stdout holds the text.
+    /// Fails if stdout does not contain the text.
     ///
     /// # Panics
     ///
-    /// When it does not.
+    /// Panics if the text is missing.
     #[track_caller]
     pub fn expect_stdout(&self, text: &str) -> &Self {
         assert!(self.stdout().contains(text), "stdout lacks {text:?}\n{self:?}");
@@ -460,13 +460,13 @@ impl Outcome {
     }
 }
 
-/// The whole run with canaries masked.
+/// Checks of the output of a run.
 impl Oracle {
-    /// Fails if a canary stands in what a tool printed.
+    /// Fails if the output of a tool contains a canary.
     ///
     /// # Panics
     ///
-    /// When one does.
+    /// Panics if a canary is found.
     #[track_caller]
     pub fn check_output(&self, outcome: &Outcome) {
         let mut traces = self.search("stdout", outcome.stdout_bytes());

@@ -1,4 +1,4 @@
-//! Samples of the process table, taken every few milliseconds: a tool and everything that it starts.
+//! Samples of the process table, taken every few milliseconds, of a tool and all of its children.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,20 +9,20 @@ use std::time::Duration;
 
 const PERIOD: Duration = Duration::from_millis(5);
 
-/// A thread that looks at a process and its descendants until it is told to stop.
+/// A thread that samples a process and its descendants until it is stopped.
 pub(crate) struct Sampler {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<BTreeSet<Sample>>,
 }
 
-/// One thing seen in `/proc`.
+/// The content of a file in `/proc`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Sample {
-    /// `cmdline` or `environ`.
+    /// The name of the file: `cmdline` or `environ`.
     pub(crate) file: &'static str,
-    /// The program's short name.
+    /// The short name of the program.
     pub(crate) program: String,
-    /// The file's content.
+    /// The content of the file.
     pub(crate) bytes: Vec<u8>,
 }
 
@@ -47,7 +47,7 @@ impl Sampler {
     }
 }
 
-/// Processes end while they are looked at, so nothing here is an error.
+/// Takes a sample. Processes may end meanwhile, so no failed read is an error.
 fn look(root: u32, samples: &mut BTreeSet<Sample>) {
     let mut open = vec![root];
     while let Some(process) = open.pop() {

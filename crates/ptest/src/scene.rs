@@ -1,4 +1,4 @@
-//! A home of its own for one test: folders, an oracle, tools.
+//! A separate home for one test: folders, an oracle, tools.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,10 +9,11 @@ use crate::engine::Engine;
 use crate::oracle::Oracle;
 use crate::run::Tool;
 
-/// The place where one end-to-end test happens.
+/// The environment of one end-to-end test.
 ///
-/// Every tool runs with this scene's `HOME`, XDG folders and `TMPDIR` and nothing of the caller's environment but
-/// `PATH`. Each run's output and process table are checked; when the scene is dropped, so are its folders.
+/// Every tool runs with this scene's `HOME`, XDG folders and `TMPDIR`, and gets only `PATH` from the caller's
+/// environment. The output and the process table of each run are checked, and so are the scene's folders when the
+/// scene is dropped.
 ///
 /// ```
 /// let scene = ptest::Scene::new();
@@ -33,7 +34,7 @@ impl Scene {
     ///
     /// # Panics
     ///
-    /// When its folders cannot be made.
+    /// Panics if the scene's folders cannot be made.
     #[must_use]
     pub fn new() -> Self {
         let root = tempfile::Builder::new().prefix("pbuild-test-").tempdir().expect("a temporary folder");
@@ -46,7 +47,7 @@ impl Scene {
         Self { root, oracle: Oracle::new(), docker_host: None, allowed: Mutex::default() }
     }
 
-    /// Makes a scene whose tools reach an engine by `DOCKER_HOST`.
+    /// Makes a scene whose tools use an engine, through `DOCKER_HOST`.
     #[must_use]
     pub fn on(engine: &Engine) -> Self {
         let mut scene = Self::new();
@@ -54,35 +55,35 @@ impl Scene {
         scene
     }
 
-    /// The oracle that knows this scene's canaries.
+    /// Returns the oracle of this scene's canaries.
     #[must_use]
     pub fn oracle(&self) -> &Oracle {
         &self.oracle
     }
 
-    /// The folder in which tools run.
+    /// Returns the folder in which tools run.
     #[must_use]
     pub fn project(&self) -> PathBuf {
         self.root.path().join("project")
     }
 
-    /// `HOME`.
+    /// Returns the folder of `HOME`.
     #[must_use]
     pub fn home(&self) -> PathBuf {
         self.root.path().join("home")
     }
 
-    /// `TMPDIR`.
+    /// Returns the folder of `TMPDIR`.
     #[must_use]
     pub fn temporary(&self) -> PathBuf {
         self.root.path().join("tmp")
     }
 
-    /// Writes a file of the project, which must not hold a canary.
+    /// Writes a file of the project, which must not contain a canary.
     ///
     /// # Panics
     ///
-    /// When it cannot be written.
+    /// Panics if the file cannot be written.
     pub fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
         let path = self.project().join(name);
         fs::create_dir_all(path.parent().expect("a file lies in a folder")).expect("a folder of the project");
@@ -90,11 +91,11 @@ impl Scene {
         path
     }
 
-    /// Writes a file of the project that holds canaries on purpose, readable by its owner alone.
+    /// Writes a file of the project that contains canaries on purpose. Only its owner may read it.
     ///
     /// # Panics
     ///
-    /// When it cannot be written.
+    /// Panics if the file cannot be written.
     pub fn write_secret(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
         let path = self.write(name, contents);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("the file is ours");
@@ -106,28 +107,28 @@ impl Scene {
     ///
     /// # Panics
     ///
-    /// When it cannot be trusted.
+    /// Panics if `pbuild trust` fails.
     #[track_caller]
     pub fn trust(&self) {
         self.pbuild().arg("trust").run().expect_code(0);
     }
 
-    /// Says that a file, or everything below a folder, holds canaries on purpose.
+    /// Declares that a file, or everything below a folder, contains canaries on purpose.
     pub fn allow(&self, path: impl AsRef<Path>) {
         self.allowed.lock().unwrap_or_else(PoisonError::into_inner).push(path.as_ref().to_owned());
     }
 
-    /// The `pbuild` under test.
+    /// Returns the `pbuild` under test.
     pub fn pbuild(&self) -> Tool<'_> {
         self.tool(binaries().join("pbuild"))
     }
 
-    /// The `prun` under test.
+    /// Returns the `prun` under test.
     pub fn prun(&self) -> Tool<'_> {
         self.tool(binaries().join("prun"))
     }
 
-    /// Makes a tool of any program, to run in this scene.
+    /// Makes a tool from any program, to run in this scene.
     pub fn tool(&self, program: impl Into<PathBuf>) -> Tool<'_> {
         let home = self.home();
         let mut tool = Tool::new(&self.oracle, program.into(), self.project())
@@ -147,12 +148,12 @@ impl Scene {
         tool
     }
 
-    /// Fails if a canary stands in the scene's folders, other than where the test put it. Also done when the scene is
-    /// dropped.
+    /// Fails if the scene's folders contain a canary, except in the files where the test put it. Dropping the scene
+    /// does this, too.
     ///
     /// # Panics
     ///
-    /// When one does.
+    /// Panics if a canary is found.
     #[track_caller]
     pub fn check(&self) {
         let allowed = self.allowed.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -174,7 +175,8 @@ impl Drop for Scene {
     }
 }
 
-/// Finds the folder of the tools under test: `PBUILD_TEST_BINARIES`, else beside the test's own executable.
+/// Returns the folder of the tools under test: `PBUILD_TEST_BINARIES`, or else the folder that belongs to the test's
+/// own executable.
 #[must_use]
 pub fn binaries() -> PathBuf {
     if let Some(folder) = std::env::var_os("PBUILD_TEST_BINARIES") {
@@ -182,7 +184,7 @@ pub fn binaries() -> PathBuf {
     }
     let test = std::env::current_exe().expect("a test is a file");
     let deps = test.parent().expect("a test lies in a folder");
-    // Cargo puts tests into `deps`, one below the tools.
+    // Cargo puts tests into the folder `deps`, one level below the tools.
     deps.parent().expect("deps lies in a folder").to_owned()
 }
 

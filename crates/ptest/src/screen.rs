@@ -1,4 +1,4 @@
-//! A run's output as a snapshot holds it: whole, with everything masked that differs from run to run.
+//! The output of a run in the form of a snapshot: complete, with everything masked that differs between runs.
 
 use std::sync::LazyLock;
 
@@ -6,37 +6,38 @@ use regex::Regex;
 
 use crate::run::Outcome;
 
-/// The patterns of texts that differ from run to run, with the marks that stand in their place. The order counts: a
-/// digest is not a container's id.
+/// The patterns of texts that differ between runs, with the marks that replace them. The order counts: digests are
+/// masked before the shorter ids of containers.
 ///
-/// Two things go whole: BuildKit's own lines, which come in the order in which its steps happen to end, and the lines
-/// that say what a tool waits for, which only a slow engine makes it say.
+/// Two kinds of lines are removed or replaced as a whole: BuildKit's own lines, whose order depends on the order in
+/// which steps end, and the lines about waiting, which a tool only prints if the engine is slow.
 static MASKS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
     [
         (r"(?m)(?:^#\d+ .*\n\n?)+", "<progress>\n"),
         (r"(?m)^waiting  .*\n", ""),
-        // A scene, another temporary folder, and the socket of an engine.
+        // The path of a scene, the path of another temporary folder, and the socket of an engine.
         (r"(?:/[\w.-]+)*/pbuild-test-\w{6}\b", "<scene>"),
         (r"(?:/[\w.-]+)*/\.tmp\w{6}\b", "<temporary>"),
         (r"unix://(?:/[\w.-]+)*/engines/(\w+)/run/docker\.sock", "unix://<$1>"),
         (r"\b\d+\.\d+\.\d+\+dfsg\w*", "<version>"),
-        // Digests, ids, public keys, and what Docker calls an id.
+        // Digests, ids, public keys, and the short ids of Docker.
         (r"\b[0-9a-f]{64}\b", "<digest>"),
         (r"\bage1[0-9a-z]{58}\b", "<recipient>"),
         (r"\b[0-9a-f]{12}\b|\b[0-9a-f]{16}\b", "<id>"),
         (r"\bprocess \d+\b", "process <id>"),
         (r"\b\d{4}-\d\d-\d\d(?:T[\d:.]+Z| \d\d:\d\d UTC)?", "<date>"),
-        // A column of times is set against the right edge, so the blanks before a time count its digits.
+        // A column of times is aligned at the right edge, so the number of blanks before a time depends on its
+        // digits.
         (r"(?m) {2,}(?:\d+m )?\d+(?:\.\d+)? ?(?:ms|s)$", "  <time>"),
         (r"\b\d+\.\d+ ?s\b|\b\d+ ms\b|\b\d+m \d+s\b", "<time>"),
         (r"\b\d+(?:\.\d+)? [kMG]B\b", "<size>"),
         (r#""(milliseconds|bytes)":\d+"#, "\"$1\":<n>"),
-        // How many encodings of a value differ from one another depends on its bytes; how many records, on what ran
-        // before.
+        // The number of distinct encodings depends on the bytes of the value, and the number of cache records on
+        // earlier runs.
         (r"\b\d+ forms\b", "<n> forms"),
         (r#""forms":\d+"#, "\"forms\":<n>"),
         (r"\b\d+ cache records?\b", "<n> cache records"),
-        // The engine's own words for how long a container has been running set the width of their column.
+        // The engine's words for the running time of a container determine the width of their column.
         (r"\bSINCE +OPEN\b", "SINCE  OPEN"),
         (r"(?m)\bUp (?:\w+ )*\w+(?: {2,}(\S)| *$)", "Up <time>  $1"),
         (r"\b127\.0\.0\.1:\d{4,5}\b", "127.0.0.1:<port>"),
@@ -46,10 +47,11 @@ static MASKS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
 });
 
 impl Outcome {
-    /// Returns the whole run as people see it: the exit code, then stdout and stderr, each where it is not empty.
-    /// Times, digests, ids, sizes, ports of this machine and temporary paths are masked, and so is every canary.
+    /// Returns the whole run as people see it: the exit code, then stdout and stderr unless they are empty. Times,
+    /// digests, ids, sizes, ports of this machine, temporary paths and canaries are masked.
     ///
-    /// `named` are texts of this run alone and their masks, such as the name of a project; they are replaced first.
+    /// `named` lists texts of this run alone, such as the name of a project, with their masks. They are replaced
+    /// first.
     #[must_use]
     pub fn screen(&self, named: &[(&str, &str)]) -> String {
         let mut screen = format!("exit code {}\n", self.code());

@@ -1,4 +1,4 @@
-//! The search after all tests: every canary that a test noted is looked for in the folders that the tests left behind.
+//! The search after all tests, which looks for every recorded canary in the folders that the tests left behind.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, FileType, OpenOptions};
@@ -14,10 +14,10 @@ use crate::canary::Canary;
 use crate::needles::{Needles, Sighting};
 use crate::trace::Trace;
 
-/// The environment variable that names the folder in which canaries are noted.
+/// The environment variable that names the folder in which canaries are recorded.
 const FOLDER: &str = "PBUILD_TEST_CANARIES";
 
-/// Notes a canary for the sweep: one line, its name and its value in hex, in a file of this process.
+/// Records a canary for the sweep: one line with its name and its value in hex, in a file of this process.
 pub(crate) fn note(canary: &Canary) {
     static WRITING: Mutex<()> = Mutex::new(());
     let Some(folder) = std::env::var_os(FOLDER) else { return };
@@ -47,26 +47,27 @@ fn noted(folder: &Path) -> Vec<Canary> {
     canaries.into_iter().map(|(value, name)| Canary::new(&name, value)).collect()
 }
 
-/// The objects that a sweep searched, and its findings.
+/// The result of a sweep.
 #[derive(Debug)]
 pub struct Swept {
-    /// How many canaries were looked for.
+    /// The number of canaries that were searched for.
     pub canaries: usize,
-    /// How many files were read.
+    /// The number of files that were read.
     pub files: usize,
-    /// How many bytes they had.
+    /// The number of bytes of these files.
     pub bytes: u64,
-    /// Every canary found.
+    /// The canaries that were found, with their places.
     pub traces: Vec<Trace>,
 }
 
-/// Searches a folder, such as an engine's data root, for every canary that any test noted in `canaries`.
+/// Searches a folder, such as an engine's data root, for every canary that any test recorded in `canaries`.
 ///
-/// Names, link targets and contents are searched, gzip and zstd opened, holes passed over, two files at a time.
+/// Names, targets of links and contents are searched, two files at a time. Gzip and zstd are unpacked, and holes are
+/// skipped.
 ///
 /// # Panics
 ///
-/// When a file cannot be read, other than because it has just gone.
+/// Panics if a file cannot be read, unless the file has just been removed.
 #[must_use]
 pub fn sweep(data_root: &Path, canaries: &Path) -> Swept {
     let canaries = noted(canaries);
@@ -99,7 +100,7 @@ pub fn sweep(data_root: &Path, canaries: &Path) -> Swept {
     Swept { canaries: canaries.len(), files, bytes, traces }
 }
 
-/// Calls `each` for everything below a folder, or for the one file. Links are not followed.
+/// Calls `each` for the path itself and, if it is a folder, for everything below it. Links are not followed.
 pub(crate) fn walk(root: &Path, each: &mut dyn FnMut(&Path, FileType)) {
     let mut open = vec![root.to_owned()];
     while let Some(path) = open.pop() {
@@ -123,11 +124,11 @@ pub(crate) fn search_content(needles: &Needles, path: &Path, kind: FileType, see
     }
 }
 
-/// The bytes that were ever written to a file: of each hole only a page, for layers may have files of zeros larger than
-/// any disk.
+/// The written bytes of a file. Of each hole, only one page of zeros is read, because layers may contain files of
+/// zeros that are larger than any disk.
 struct Written {
     file: File,
-    /// Where the bytes end that are known to be written.
+    /// The end of the range that is known to be written.
     end: u64,
 }
 
@@ -137,7 +138,7 @@ impl Read for Written {
         let at = self.file.stream_position()?;
         if at >= self.end {
             match next(&self.file, SeekFrom::Data(at))? {
-                // After the last byte that was written; the size may have come from a hole alone.
+                // No written byte follows; the rest of the file is a hole.
                 None => return Ok(0),
                 Some(data) if data > at => {
                     let zeros = buffer.len().min(PAGE);
@@ -156,7 +157,7 @@ impl Read for Written {
     }
 }
 
-/// Finds where the next data or the next hole begins, if there is one.
+/// Returns the offset of the next data or the next hole, if there is one.
 fn next(file: &File, from: SeekFrom) -> io::Result<Option<u64>> {
     match rustix::fs::seek(file, from) {
         Ok(at) => Ok(Some(at)),
@@ -165,8 +166,8 @@ fn next(file: &File, from: SeekFrom) -> io::Result<Option<u64>> {
     }
 }
 
-/// Returns `None` for a file that is gone: an engine that runs removes files while they are searched. Anything else
-/// unreadable fails the test.
+/// Returns `None` for a file that was removed, because a running engine removes files during the search. Any other
+/// error fails the test.
 fn unless_gone<T>(result: io::Result<T>, path: &Path) -> Option<T> {
     match result {
         Ok(value) => Some(value),

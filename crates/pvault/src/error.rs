@@ -3,10 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
-/// Why a sealed file or an identity cannot be used. Nothing is ever reset because of one.
+/// The reason why a sealed file or an identity cannot be used. No error ever causes a file to be reset.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
-    /// The operating system refused.
+    /// The operating system returned an error.
     #[error("failed to {doing} {}", path.display())]
     Io {
         /// The action that failed, as a verb.
@@ -23,28 +23,28 @@ pub enum VaultError {
         path: PathBuf,
         /// The file's mode.
         mode: u32,
-        /// The mode it should have, for the `chmod` to run.
+        /// The mode that the file should have, for the advice to run `chmod`.
         wanted: u32,
     },
-    /// The file or its folder belongs to somebody else.
+    /// The file or its folder belongs to another user.
     #[error("{} belongs to user {owner}, not to user {user} who runs this", path.display())]
     Foreign {
         /// The file or folder.
         path: PathBuf,
-        /// The user who owns it.
+        /// The user who owns the file or folder.
         owner: u32,
-        /// The user who runs this.
+        /// The user who runs the tool.
         user: u32,
     },
-    /// A symbolic link that somebody else made, a folder, a pipe or a device.
+    /// The path is a symbolic link of another user, a folder, a pipe or a device.
     #[error("{} is {kind}, not a file", path.display())]
     NotAFile {
         /// The path.
         path: PathBuf,
-        /// The kind of the path.
+        /// The kind of the file at the path.
         kind: &'static str,
     },
-    /// The file system keeps no modes, so others could read the file.
+    /// The file system ignores modes, so others could read the file.
     #[error("{} cannot be kept private: its file system ignores modes", path.display())]
     NoModes {
         /// The file.
@@ -56,13 +56,13 @@ pub enum VaultError {
         /// The path.
         path: PathBuf,
     },
-    /// The text holds no age identity.
+    /// The text is not an age identity.
     #[error("{place} holds no age X25519 identity (AGE-SECRET-KEY-1…)")]
     NotAnIdentity {
-        /// The file or variable; its text is not repeated.
+        /// The file or variable that holds the text. The text is not repeated.
         place: String,
     },
-    /// The identity is wrapped, and nobody gave its passphrase.
+    /// The identity is wrapped, and no passphrase was given.
     #[error("{} is wrapped with a passphrase", path.display())]
     NeedsPassphrase {
         /// The identity file.
@@ -74,21 +74,21 @@ pub enum VaultError {
         /// The identity file.
         path: PathBuf,
     },
-    /// The text is no age recipient.
+    /// The text is not an age recipient.
     #[error("not an age X25519 recipient (age1…)")]
     NotARecipient,
-    /// The file is sealed for others.
+    /// The file is sealed for other identities.
     #[error("{} is not sealed for this identity", path.display())]
     NotForThisIdentity {
         /// The file.
         path: PathBuf,
     },
-    /// The file is not what was once written: cut short, changed, or no sealed file at all.
+    /// The content of the file is not what was written: it was cut or changed, or is not a sealed file at all.
     #[error("{} is damaged", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// The last good state, sealed too, if there is one.
+        /// The last good content, which is sealed too, if there is a backup.
         backup: Option<PathBuf>,
     },
     /// The file was sealed in a format that this version does not know.
@@ -97,15 +97,15 @@ pub enum VaultError {
         /// The file.
         path: PathBuf,
     },
-    /// The file is gone, but its backup is there: it was not meant to vanish.
+    /// The file is missing, but its backup exists, so the file was probably removed by mistake.
     #[error("{} is gone, but its backup {} is there", path.display(), backup.display())]
     Gone {
         /// The file.
         path: PathBuf,
-        /// The last good state.
+        /// The backup, which holds the last good content.
         backup: PathBuf,
     },
-    /// The file is larger than any that is written.
+    /// The file is larger than any file that is written.
     #[error("{} is larger than {limit} bytes", path.display())]
     TooLarge {
         /// The file.
@@ -113,20 +113,20 @@ pub enum VaultError {
         /// The limit.
         limit: usize,
     },
-    /// Another process works on the file.
+    /// Another process holds the lock of the file.
     #[error("{} is locked by {}", path.display(), holder.map_or("another process".to_owned(), |pid| format!("process {pid}")))]
     Locked {
         /// The file.
         path: PathBuf,
-        /// The process that holds the lock, if it said so.
+        /// The process that holds the lock, if its number is in the lock.
         holder: Option<u32>,
-        /// How long was waited, in seconds.
+        /// The time that we waited, in seconds.
         seconds: u64,
     },
 }
 
 impl VaultError {
-    /// Advises what to do about the error, where that can be said in one line.
+    /// Returns advice about the error, if it fits into one line.
     #[must_use]
     pub fn help(&self) -> Option<String> {
         match self {
@@ -158,7 +158,7 @@ impl VaultError {
     }
 }
 
-/// Turns an I/O error into ours.
+/// Makes a function that wraps an I/O error.
 pub(crate) fn io_error<'a>(
     doing: &'static str,
     path: &'a std::path::Path,

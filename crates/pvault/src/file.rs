@@ -1,4 +1,4 @@
-//! A sealed file: read by anyone who may, changed by one at a time.
+//! A sealed file, which anyone with access may read, and which one process at a time may change.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -12,25 +12,26 @@ use crate::lock::{Lock, PATIENCE};
 use crate::seal::{self, Unopened};
 use crate::{Identity, Recipient, VaultError, replace};
 
-/// Sealed state is small; more than this is not ours.
+/// The largest sealed file that is read. Sealed state is small, so a larger file is not one of ours.
 const LONGEST: usize = 16 * 1024 * 1024;
 
 /// The effect of an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// The file has a new content, and the backup the one before.
+    /// The file has new content, and the backup has the previous content.
     Written,
-    /// The content was the same already; nothing was touched.
+    /// The content is the same as before, so no file was written.
     Unchanged,
 }
 
-/// A file on disk whose content is sealed with age, and its backup and lock beside it.
+/// A file whose content is sealed with age, with a backup and a lock.
 ///
-/// - It is replaced in one step: after a crash there is the old or the new content, whole.
-/// - Before it is replaced, what it held goes to the backup (`FILE.bak`), sealed too.
-/// - A file that is damaged, gone while its backup is there, or sealed for others is an error; nothing is ever reset.
-/// - Writers take a lock (`.FILE.lock`) that the kernel frees when its holder dies.
-/// - `age -d -i identity.txt FILE` opens it without us.
+/// - The file is replaced in one step: after a crash, it has either the old or the new content as a whole.
+/// - Before the file is replaced, its content goes to the backup (`FILE.bak`), which is sealed too.
+/// - A file that is damaged, sealed for others, or missing while its backup exists is an error; nothing is ever
+///   reset.
+/// - Writers take a lock (`.FILE.lock`), which the kernel frees when its holder dies.
+/// - `age -d -i identity.txt FILE` opens the file without our tools.
 ///
 /// ```
 /// use pvault::{Identity, SealedFile};
@@ -55,21 +56,21 @@ pub struct SealedFile {
 }
 
 impl SealedFile {
-    /// Names a private file: mode 0600, ours, in a folder that is ours and that nobody else may write to. Neither need
-    /// exist yet.
+    /// Names a private file: it has mode 0600, is ours, and lies in a folder that is ours and that nobody else may
+    /// write to. File and folder need not exist yet.
     ///
     /// # Errors
     ///
-    /// [`VaultError::NotAFile`] when the path is another user's symbolic link.
+    /// Returns [`VaultError::NotAFile`] if the path is a symbolic link of another user.
     pub fn open(path: &Path) -> Result<Self, VaultError> {
         Self::with_access(path, Access::Private)
     }
 
-    /// Names a file that lies among the files of a repository, readable by anybody.
+    /// Names a file in a repository, which anybody may read.
     ///
     /// # Errors
     ///
-    /// As [`SealedFile::open`].
+    /// Returns the same errors as [`SealedFile::open`].
     pub fn open_shared(path: &Path) -> Result<Self, VaultError> {
         Self::with_access(path, Access::Shared)
     }
@@ -81,7 +82,7 @@ impl SealedFile {
         Ok(Self { path, backup, lock, access, patience: PATIENCE })
     }
 
-    /// Keeps backup and lock in another, private folder, under the file's name.
+    /// Keeps the backup and the lock in another, private folder.
     #[must_use]
     pub fn with_state_in(mut self, folder: &Path) -> Self {
         for beside in [&mut self.backup, &mut self.lock] {
@@ -90,31 +91,33 @@ impl SealedFile {
         self
     }
 
-    /// Waits this long for other writers instead of ten seconds.
+    /// Sets the time to wait for other writers; the default is ten seconds.
     #[must_use]
     pub fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// Where the file lies.
+    /// Returns the path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where the content before the last change lies.
+    /// Returns the path of the backup, which holds the content before the last change.
     #[must_use]
     pub fn backup(&self) -> &Path {
         &self.backup
     }
 
-    /// Reads the whole content; `None` if there never was one. Takes no lock: a reader sees one writer's whole work.
+    /// Reads the whole content, or returns `None` if the file was never written. No lock is needed, because every
+    /// reader sees the complete work of one writer.
     ///
     /// # Errors
     ///
-    /// Those of the checks of mode and owner; [`VaultError::Damaged`], [`VaultError::NotForThisIdentity`],
-    /// [`VaultError::Newer`], [`VaultError::Gone`], [`VaultError::TooLarge`] and [`VaultError::Io`].
+    /// Returns an error if the mode or the owner of the file is wrong, and [`VaultError::Damaged`],
+    /// [`VaultError::NotForThisIdentity`], [`VaultError::Newer`], [`VaultError::Gone`], [`VaultError::TooLarge`] or
+    /// [`VaultError::Io`] if the content cannot be read.
     pub fn read(&self, identity: &Identity) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
         match self.sealed()? {
             Some(sealed) => self.unseal(&sealed, identity).map(Some),
@@ -122,12 +125,12 @@ impl SealedFile {
         }
     }
 
-    /// Changes the content under the lock, sealed for the identity itself.
+    /// Changes the content under the lock. The new content is sealed for the identity itself.
     ///
     /// # Errors
     ///
-    /// The closure's own; those of [`SealedFile::lock`], [`SealedFile::read`] and [`LockedFile::write`]. The file is
-    /// then as it was.
+    /// Returns the error of the closure, or one of [`SealedFile::lock`], [`SealedFile::read`] and
+    /// [`LockedFile::write`]. After an error, the file has its old content.
     pub fn update<E: From<VaultError>>(
         &self,
         identity: &Identity,
@@ -143,21 +146,21 @@ impl SealedFile {
         Ok(Effect::Written)
     }
 
-    /// Takes the writers' lock, for as long as the result lives.
+    /// Takes the writers' lock. It is held until the result is dropped.
     ///
     /// # Errors
     ///
-    /// [`VaultError::Locked`] with the holder's process after ten seconds; [`VaultError::Io`] when the file system has
-    /// no locks.
+    /// Returns [`VaultError::Locked`] with the holder's process if the lock is not free within ten seconds, or within
+    /// the time of [`SealedFile::with_patience`]. Returns [`VaultError::Io`] if the file system has no locks.
     pub fn lock(&self) -> Result<LockedFile<'_>, VaultError> {
         self.wait_for_lock(self.patience)
     }
 
-    /// Takes the writers' lock if nobody has it, for callers that wait in their own way.
+    /// Takes the writers' lock without waiting, for callers that wait in their own way.
     ///
     /// # Errors
     ///
-    /// As [`SealedFile::lock`], at once.
+    /// Returns the same errors as [`SealedFile::lock`].
     pub fn try_lock(&self) -> Result<LockedFile<'_>, VaultError> {
         self.wait_for_lock(Duration::ZERO)
     }
@@ -175,7 +178,7 @@ impl SealedFile {
         guard::folder_of(other) == guard::folder_of(&self.path)
     }
 
-    /// The file's bytes as they lie there.
+    /// Reads the sealed bytes of the file.
     fn sealed(&self) -> Result<Option<Vec<u8>>, VaultError> {
         let Some(file) = guard::open(&self.path, self.access)? else {
             if self.has_backup() {
@@ -217,17 +220,18 @@ impl LockedFile<'_> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`SealedFile::read`].
     pub fn read(&self, identity: &Identity) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
         self.file.read(identity)
     }
 
-    /// Replaces the content, sealed for the recipients. What the file held before becomes the backup.
+    /// Replaces the content, sealed for the recipients. The old content becomes the backup.
     ///
     /// # Errors
     ///
-    /// Those of [`SealedFile::read`], for a file that the identity cannot open is never replaced;
-    /// [`VaultError::TooLarge`] past 8 MiB; [`VaultError::Io`], after which the file is as it was.
+    /// Returns an error of [`SealedFile::read`] if the identity cannot open the old content, which is never replaced
+    /// in that case. Returns [`VaultError::TooLarge`] for more than 8 MiB, and [`VaultError::Io`] if a file cannot be
+    /// written; the file then has its old content.
     pub fn write(&self, content: &[u8], identity: &Identity, recipients: &[Recipient]) -> Result<(), VaultError> {
         let file = self.file;
         if content.len() > LONGEST / 2 {
@@ -243,12 +247,13 @@ impl LockedFile<'_> {
         replace::replace(&file.path, &sealed, file.access)
     }
 
-    /// Seals content and backup anew for other recipients, so that one who left cannot open either.
+    /// Seals the content and the backup anew for other recipients, so that a former recipient can open neither of
+    /// them.
     ///
     /// # Errors
     ///
-    /// As [`LockedFile::write`]. When it fails in between, the backup is the newer of the two and holds the same
-    /// content.
+    /// Returns the same errors as [`LockedFile::write`]. After a failure between the two files, the backup is the
+    /// newer file, and both have the same content.
     pub fn reseal(&self, identity: &Identity, recipients: &[Recipient]) -> Result<Effect, VaultError> {
         let file = self.file;
         let Some(content) = self.read(identity)? else {

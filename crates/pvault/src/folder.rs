@@ -1,21 +1,22 @@
-//! Where the user's files lie (XDG Base Directory Specification).
+//! The folders of the user's files (XDG Base Directory Specification).
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Reads one variable of the process environment.
+/// A function that reads a variable of the process environment.
 pub type Environment<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
 
-/// Finds the folder of a tool's configuration: `$XDG_CONFIG_HOME/TOOL`, else `~/.config/TOOL`.
+/// Returns the folder of a tool's configuration: `$XDG_CONFIG_HOME/TOOL`, or else `~/.config/TOOL`.
 ///
-/// `None` when neither variable holds an absolute path; relative ones are ignored, as the specification wants.
+/// Returns `None` if neither `XDG_CONFIG_HOME` nor `HOME` holds an absolute path. Relative paths are ignored, as the
+/// specification demands.
 #[must_use]
 pub fn configuration_folder(environment: &Environment<'_>, tool: &str) -> Option<PathBuf> {
     folder(environment, "XDG_CONFIG_HOME", ".config", tool)
 }
 
-/// Finds the folder of a tool's state: `$XDG_STATE_HOME/TOOL`, else `~/.local/state/TOOL`. `None` when neither variable
-/// holds an absolute path.
+/// Returns the folder of a tool's state: `$XDG_STATE_HOME/TOOL`, or else `~/.local/state/TOOL`. Returns `None` if
+/// neither `XDG_STATE_HOME` nor `HOME` holds an absolute path.
 #[must_use]
 pub fn state_folder(environment: &Environment<'_>, tool: &str) -> Option<PathBuf> {
     folder(environment, "XDG_STATE_HOME", ".local/state", tool)

@@ -1,4 +1,4 @@
-//! Files that only their owner may touch.
+//! Checks that only the owner of a file can use it.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io;
@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use crate::VaultError;
 use crate::error::io_error;
 
-/// Who may read a file of ours.
+/// The users who may read a file of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// The owner alone may use the file: mode 0600, in a folder that nobody else may write to.
+    /// Only the owner may read the file: it has mode 0600, and lies in a folder that nobody else may write to.
     Private,
-    /// Anybody, for its content is sealed and it lies in a repository.
+    /// Anybody may read the file, because its content is sealed and it lies in a repository.
     Shared,
 }
 
@@ -30,7 +30,7 @@ pub(crate) fn user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Finds the file that a path means: itself, or the target of our own symbolic link (K3).
+/// Returns the file that a path leads to: the path itself, or the target of a symbolic link of our own (K3).
 pub(crate) fn resolve(path: &Path) -> Result<PathBuf, VaultError> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_symlink() => {
@@ -54,7 +54,7 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Makes the folder of a private file if it is missing, and refuses one that others may change (K1, K13).
+/// Makes the folder of a private file if it is missing, and refuses a folder that others may change (K1, K13).
 pub(crate) fn prepare_folder(path: &Path, access: Access) -> Result<(), VaultError> {
     match access {
         Access::Private => private_folder(folder_of(path)),
@@ -62,18 +62,19 @@ pub(crate) fn prepare_folder(path: &Path, access: Access) -> Result<(), VaultErr
     }
 }
 
-/// Makes a folder that its owner alone may look into, if it is missing, and refuses one that others may change.
+/// Makes a folder of mode 0700 if it is missing, and refuses a folder that others may change.
 ///
 /// # Errors
 ///
-/// [`VaultError::OpenToOthers`] with the `chmod`; [`VaultError::Foreign`], also when the folder would be made within
-/// another user's, as `sudo` would do in the home of whoever called it (K13); [`VaultError::Io`].
+/// Returns [`VaultError::OpenToOthers`] if others may write to the folder. Returns [`VaultError::Foreign`] if the
+/// folder belongs to another user, or would be made inside a folder of another user, as `sudo` would do in the home
+/// of the user who called it (K13). Returns [`VaultError::Io`] if the folder cannot be made.
 pub fn private_folder(folder: &Path) -> Result<(), VaultError> {
     if let Some(there) = folder.ancestors().find(|folder| folder.exists())
         && there != folder
     {
         let metadata = fs::metadata(there).map_err(io_error("look at", there))?;
-        // A folder of root's is as good as ours: /tmp, or the home that a container's image has.
+        // A folder of root is as safe as our own, for example /tmp, or the home in an image of a container.
         if metadata.uid() != 0 {
             own(there, &metadata)?;
         }
@@ -82,12 +83,13 @@ pub fn private_folder(folder: &Path) -> Result<(), VaultError> {
     check_folder(folder)
 }
 
-/// Takes from other users their rights to a file of ours and its folder (K1). A path that is not there needs no change,
-/// and a path that is not ours gets none.
+/// Removes the rights of other users to a file of ours and its folder (K1), and returns true if there were any. A
+/// missing path needs no change.
 ///
 /// # Errors
 ///
-/// [`VaultError::Foreign`], [`VaultError::NotAFile`] and [`VaultError::Io`].
+/// Returns [`VaultError::Foreign`] if the path belongs to another user, and [`VaultError::NotAFile`] or
+/// [`VaultError::Io`] if it cannot be used.
 pub fn close_to_others(path: &Path) -> Result<bool, VaultError> {
     let path = resolve(path)?;
     let mut changed = false;
@@ -123,9 +125,11 @@ fn own(path: &Path, metadata: &Metadata) -> Result<(), VaultError> {
     if owner == user { Ok(()) } else { Err(VaultError::Foreign { path: path.to_owned(), owner, user }) }
 }
 
-/// Opens a file for reading if it is one, is ours and is closed to others; `None` if there is none.
+/// Opens a file for reading, and checks that it is a regular file and, for [`Access::Private`], that it is ours and
+/// closed to others. Returns `None` if it does not exist.
 pub(crate) fn open(path: &Path, access: Access) -> Result<Option<File>, VaultError> {
-    // Opening follows no link and waits for no pipe, so that the checks below are about the file that was opened.
+    // The flags keep the call from following links and from waiting for pipes, so the checks are about the opened
+    // file itself.
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
     let flags = i32::try_from(flags.bits()).unwrap_or_default();
     let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
@@ -152,7 +156,7 @@ pub(crate) fn open(path: &Path, access: Access) -> Result<Option<File>, VaultErr
     Ok(Some(file))
 }
 
-/// Gives a new file its mode whatever the umask says, and makes sure that it took (K9, K10).
+/// Sets the mode of a new file, whatever the umask is, and checks that the file system kept the mode (K9, K10).
 pub(crate) fn set_mode(file: &File, path: &Path, access: Access) -> Result<(), VaultError> {
     file.set_permissions(fs::Permissions::from_mode(access.mode())).map_err(io_error("set the mode of", path))?;
     let mode = file.metadata().map_err(io_error("look at", path))?.mode();

@@ -1,4 +1,4 @@
-//! Identities open sealed files, and files are sealed for their recipients.
+//! Identities, which open sealed files, and recipients, for which files are sealed.
 
 use std::fmt;
 use std::io::{Read as _, Write as _};
@@ -13,10 +13,10 @@ use crate::guard::{self, Access};
 use crate::passphrase::{self, Passphrase, Unwrapped};
 use crate::{VaultError, replace};
 
-/// An identity file is a few lines; more than this is something else.
+/// The largest identity file that is read. An identity file has a few lines, so a larger file is something else.
 const LONGEST: usize = 64 * 1024;
 
-/// One or more X25519 keys, as `age-keygen` writes them. The first one is the key that new files are sealed for.
+/// One or more X25519 keys in the format of `age-keygen`. New files are sealed for the first key.
 ///
 /// ```
 /// let identity = pvault::Identity::generate();
@@ -35,11 +35,11 @@ impl Identity {
         Self { keys: vec![age::x25519::Identity::generate()] }
     }
 
-    /// Parses an identity as `age-keygen` writes it: one key a line, `#` begins a comment.
+    /// Parses an identity in the format of `age-keygen`: one key on each line, and comments that begin with `#`.
     ///
     /// # Errors
     ///
-    /// [`VaultError::NotAnIdentity`], which names the place and never repeats the text.
+    /// Returns [`VaultError::NotAnIdentity`], which names `place` and never repeats the text.
     pub fn parse(text: &str, place: &str) -> Result<Self, VaultError> {
         let keys: Option<Vec<_>> = text
             .lines()
@@ -57,35 +57,39 @@ impl Identity {
     ///
     /// # Errors
     ///
-    /// [`VaultError::NoIdentity`] when there is none, [`VaultError::NeedsPassphrase`] when it is wrapped; those of its
-    /// checks when others may read or change it.
+    /// Returns [`VaultError::NoIdentity`] if the file does not exist, [`VaultError::NeedsPassphrase`] if it is
+    /// wrapped, and another error if other users may read or change it.
     pub fn load(path: &Path) -> Result<Self, VaultError> {
         File::read(path)?.open(None)
     }
 
-    /// Reads an identity file, unwraps it if it is wrapped.
+    /// Reads an identity file, and unwraps it if it is wrapped.
     ///
     /// # Errors
     ///
-    /// Those of [`Identity::load`], and [`VaultError::WrongPassphrase`].
+    /// Returns the same errors as [`Identity::load`], and [`VaultError::WrongPassphrase`] if the passphrase does not
+    /// unwrap it.
     pub fn unwrap(path: &Path, passphrase: &Passphrase) -> Result<Self, VaultError> {
         File::read(path)?.open(Some(passphrase))
     }
 
-    /// Reads an identity file, or makes one if there is none. Two processes that do so at once get the same one.
+    /// Reads an identity file, or makes one if it does not exist. Two processes that do so at the same time get the
+    /// same identity.
     ///
     /// # Errors
     ///
-    /// Those of [`Identity::load`], and [`VaultError::Io`] when the file or its folder cannot be made.
+    /// Returns the same errors as [`Identity::load`], and [`VaultError::Io`] if the file or its folder cannot be
+    /// made.
     pub fn load_or_create(path: &Path) -> Result<Self, VaultError> {
         Self::open_or_create(path, None)
     }
 
-    /// Reads an identity file as [`Identity::unwrap`] does, or makes a wrapped one if there is none.
+    /// Reads an identity file as [`Identity::unwrap`] does, or makes a wrapped one if it does not exist.
     ///
     /// # Errors
     ///
-    /// Those of [`Identity::unwrap`], and [`VaultError::Io`] when the file or its folder cannot be made.
+    /// Returns the same errors as [`Identity::unwrap`], and [`VaultError::Io`] if the file or its folder cannot be
+    /// made.
     pub fn unwrap_or_create(path: &Path, passphrase: &Passphrase) -> Result<Self, VaultError> {
         Self::open_or_create(path, Some(passphrase))
     }
@@ -95,7 +99,8 @@ impl Identity {
             Err(VaultError::NoIdentity { path }) => {
                 guard::prepare_folder(&path, Access::Private)?;
                 create(&path, &Self::generate().text(&path, passphrase)?)?;
-                // Whichever process came first made the file; all read that one.
+                // Another process may have made the file first, so the file is read instead of the identity that was
+                // generated.
                 File::read(&path)?.open(passphrase)
             }
             Ok(file) => file.open(passphrase),
@@ -103,12 +108,13 @@ impl Identity {
         }
     }
 
-    /// Puts a fresh key before those of the file, which stay: other files may still be sealed for them. A wrapped file
-    /// stays wrapped.
+    /// Adds a fresh key before the existing keys of the file. The existing keys stay, because other files may still
+    /// be sealed for them. A wrapped file stays wrapped.
     ///
     /// # Errors
     ///
-    /// Those of [`Identity::unwrap`], and [`VaultError::Io`], after which the file is as it was.
+    /// Returns the same errors as [`Identity::unwrap`], and [`VaultError::Io`] if the file cannot be replaced; it
+    /// then has its old content.
     pub fn renew(path: &Path, passphrase: Option<&Passphrase>) -> Result<Self, VaultError> {
         Self::change(path, passphrase, |identity, wrapped| {
             identity.keys.insert(0, age::x25519::Identity::generate());
@@ -116,11 +122,11 @@ impl Identity {
         })
     }
 
-    /// Wraps the file with another passphrase, or with none.
+    /// Wraps the file with a new passphrase, or unwraps it if `new` is `None`.
     ///
     /// # Errors
     ///
-    /// As [`Identity::renew`].
+    /// Returns the same errors as [`Identity::renew`].
     pub fn rewrap(path: &Path, old: Option<&Passphrase>, new: Option<&Passphrase>) -> Result<Self, VaultError> {
         Self::change(path, old, |_, _| new)
     }
@@ -132,7 +138,7 @@ impl Identity {
     ) -> Result<Self, VaultError> {
         let path = guard::resolve(path)?;
         let lock = path.with_extension("lock");
-        // Two that change it at once must not lose each other's key.
+        // Without the lock, two processes that change the file at the same time would lose the key of one of them.
         let held = std::fs::File::create(&lock).and_then(|file| file.lock().map(|()| file));
         let _held = held.map_err(io_error("lock", &lock))?;
         let file = File::read(&path)?;
@@ -142,7 +148,7 @@ impl Identity {
         Ok(identity)
     }
 
-    /// Writes the file's text into wiped memory, wrapped if there is a passphrase.
+    /// Writes the text of the file into memory that is wiped. The text is wrapped if there is a passphrase.
     fn text(&self, path: &Path, passphrase: Option<&Passphrase>) -> Result<Zeroizing<Vec<u8>>, VaultError> {
         let mut text = Zeroizing::new(Vec::with_capacity(self.keys.len() * 160));
         let mut keys = self.keys.iter();
@@ -156,13 +162,13 @@ impl Identity {
         }
     }
 
-    /// The public half of the first key.
+    /// Returns the public half of the first key.
     #[must_use]
     pub fn recipient(&self) -> Recipient {
         Recipient(self.keys[0].to_public())
     }
 
-    /// The public halves of all keys, the first key's first.
+    /// Returns the public halves of all keys, in the order of the keys.
     pub fn recipients(&self) -> impl Iterator<Item = Recipient> {
         self.keys.iter().map(|key| Recipient(key.to_public()))
     }
@@ -172,7 +178,7 @@ impl Identity {
     }
 }
 
-/// An identity file as it lies there.
+/// The bytes of an identity file, wrapped or not.
 struct File {
     path: PathBuf,
     bytes: Zeroizing<Vec<u8>>,
@@ -184,7 +190,7 @@ impl File {
         let Some(file) = guard::open(&path, Access::Private)? else {
             return Err(VaultError::NoIdentity { path });
         };
-        // All the room at once: a vector that grows would leave copies behind.
+        // The vector gets all of its room at once, because a vector that grows leaves copies of the keys in memory.
         let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST + 1));
         file.take(LONGEST as u64 + 1).read_to_end(&mut bytes).map_err(io_error("read", &path))?;
         if bytes.len() > LONGEST {
@@ -216,7 +222,7 @@ impl File {
     }
 }
 
-/// Writes a new file; leaves one that appeared meanwhile as it is.
+/// Writes a new file. If the file exists by now, it stays as it is.
 fn create(path: &Path, text: &[u8]) -> Result<(), VaultError> {
     let mut file = replace::temporary(path, Access::Private)?;
     file.write_all(text).map_err(io_error("write", path))?;
@@ -234,7 +240,7 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// Somebody for whom a file is sealed; public.
+/// A public key for which a file is sealed.
 #[derive(Clone)]
 pub struct Recipient(pub(crate) age::x25519::Recipient);
 
@@ -296,7 +302,8 @@ mod tests {
         assert!(matches!(Identity::load(&path), Err(VaultError::NeedsPassphrase { .. })));
         assert!(matches!(Identity::unwrap(&path, &two), Err(VaultError::WrongPassphrase { .. })));
         assert_eq!(Identity::unwrap(&path, &one).unwrap().recipient(), made.recipient());
-        // The file stays wrapped with a new key, can be wrapped anew, and can be unwrapped for good.
+        // The file stays wrapped when a key is added; it can be wrapped with a new passphrase, and it can be
+        // unwrapped.
         assert!(matches!(Identity::renew(&path, None), Err(VaultError::NeedsPassphrase { .. })));
         let renewed = Identity::renew(&path, Some(&one)).unwrap();
         assert!(matches!(Identity::rewrap(&path, Some(&two), None), Err(VaultError::WrongPassphrase { .. })));

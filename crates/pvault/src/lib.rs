@@ -1,16 +1,16 @@
-//! A sealed file on disk: age-encrypted, locked, replaced atomically.
+//! A sealed file on disk: encrypted with age, locked, replaced atomically.
 //!
 //! Plaintext enters through [`SealedFile::update`] or [`LockedFile::write`] and leaves through [`SealedFile::read`],
-//! always as wiped bytes; what they mean is the caller's business. On disk there is only ciphertext, opened by this
-//! crate or by plain `age -d`. An [`Identity`] opens files, a [`Recipient`] is somebody they are sealed for. The
-//! identity's own file may be wrapped with a [`Passphrase`], in age's format too.
+//! always in memory that is wiped; the crate does not interpret it. The disk only holds ciphertext, which this crate
+//! or plain `age -d` can open. An [`Identity`] opens files, and a [`Recipient`] is a key that files are sealed for.
+//! The file of the identity itself may be wrapped with a [`Passphrase`], also in age's format.
 //!
-//! Files are checked as ssh checks its keys: whatever others may read or change is refused, with the `chmod` to run. A
-//! file is replaced in one step and its last good state kept beside it; a damaged one is an error that names the
-//! backup, and nothing is ever reset.
+//! Files are checked as ssh checks its keys: a file that others may read or change is refused, with the `chmod` to
+//! run. A file is replaced in one step, and its last good content is kept as a backup. A damaged file is an error
+//! that names the backup; nothing is ever reset.
 //!
-//! Not covered: whoever can write to the file can put an older state back; the age format has no counter.
-//! Buffers inside the age library are not ours to wipe.
+//! Not covered: a user who can write to the file can restore older content, because the age format has no counter.
+//! The crate cannot wipe the buffers inside of the age library.
 //!
 //! ```
 //! use pvault::{Identity, SealedFile};

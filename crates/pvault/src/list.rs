@@ -1,4 +1,4 @@
-//! A private list of lines that is not sealed, changed by one at a time.
+//! A private list of lines, which is not sealed, and which one process at a time may change.
 
 use std::fs;
 use std::io;
@@ -10,11 +10,11 @@ use crate::guard::{self, Access};
 use crate::lock::{self, Lock};
 use crate::{VaultError, replace};
 
-/// The longest list: half a million digests.
+/// The longest list in bytes, enough for half a million digests.
 const LONGEST: u64 = 64 << 20;
 
-/// Reads a list that is its reader's own and that nobody else may write to; another one is not believed, and neither is
-/// one of more than 64 MiB.
+/// Reads a list that belongs to this user and that nobody else may write to. Returns `None` for any other file, and
+/// for one of more than 64 MiB.
 #[must_use]
 pub fn read_list(path: &Path) -> Option<String> {
     let metadata = fs::symlink_metadata(path).ok()?;
@@ -23,11 +23,13 @@ pub fn read_list(path: &Path) -> Option<String> {
     is_list.then(|| fs::read_to_string(path).ok())?
 }
 
-/// Changes a list under its lock (`.FILE.lock`), in one step and for good. A list that is not believed counts as empty.
+/// Changes a list under its lock (`.FILE.lock`), in one step and durably. A list that [`read_list`] refuses counts as
+/// empty.
 ///
 /// # Errors
 ///
-/// [`VaultError::Locked`] after ten seconds; a folder that is not ours alone; the operating system's own.
+/// Returns [`VaultError::Locked`] if the lock is not free within ten seconds, and another error if the folder is open
+/// to others or the list cannot be written.
 pub fn change_list(path: &Path, change: impl FnOnce(&str) -> String) -> Result<(), VaultError> {
     let folder = guard::folder_of(path);
     guard::private_folder(folder)?;

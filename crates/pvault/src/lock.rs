@@ -1,4 +1,4 @@
-//! A lock that the kernel frees when its holder dies, with the holder's process noted in it.
+//! A lock that the kernel frees when its holder dies. The file of the lock holds the number of the holder's process.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -9,23 +9,23 @@ use std::time::{Duration, Instant};
 use crate::VaultError;
 use crate::error::io_error;
 
-/// How long a writer waits for another.
+/// The time that a writer waits for another writer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How often it looks.
+/// The time between two attempts to take the lock.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The right to change a file, until it is dropped.
+/// A held lock, which is freed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Lock(#[expect(dead_code, reason = "it is held and not used")] File);
 
 impl Lock {
-    /// Waits for the lock at `lock`, which guards `path`.
+    /// Waits for the lock at the path `lock`, which protects the file at `path`.
     ///
     /// # Errors
     ///
-    /// [`VaultError::Locked`] with the holder's process when it was waited for in vain; [`VaultError::Io`] when the
-    /// file system has no locks.
+    /// Returns [`VaultError::Locked`] with the holder's process if the lock is not free after `patience`, and
+    /// [`VaultError::Io`] if the file system has no locks.
     pub(crate) fn wait(lock: &Path, path: &Path, patience: Duration) -> Result<Self, VaultError> {
         let mut file = OpenOptions::new()
             .read(true)
@@ -48,14 +48,14 @@ impl Lock {
                 Err(TryLockError::Error(error)) => return Err(io_error("lock", lock)(error)),
             }
         }
-        // The number only names us to processes that wait; the lock itself is the kernel's.
+        // The number only tells waiting processes who holds the lock; the lock itself is the kernel's.
         let noted = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
         noted.map_err(io_error("write the lock", lock))?;
         Ok(Self(file))
     }
 }
 
-/// Reads which process noted itself in the lock.
+/// Reads the number of the holder's process from the lock.
 fn holder(lock: &mut File) -> Option<u32> {
     let mut noted = String::new();
     lock.rewind().ok()?;

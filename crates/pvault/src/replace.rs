@@ -10,10 +10,11 @@ use crate::VaultError;
 use crate::error::io_error;
 use crate::guard::{self, Access};
 
-/// How the names of files being written end. Nobody reads such a file, so a leftover is litter and no more.
+/// The suffix of the names of files that are being written. A file with this suffix that a dead writer left is never
+/// read.
 const SUFFIX: &str = ".new";
 
-/// Makes an empty file beside the given one, which is gone again when it is dropped.
+/// Makes an empty file in the folder of the given one. The new file is removed when it is dropped.
 pub(crate) fn temporary(path: &Path, access: Access) -> Result<NamedTempFile, VaultError> {
     let folder = guard::folder_of(path);
     let file = tempfile::Builder::new()
@@ -29,7 +30,8 @@ fn prefix(path: &Path) -> String {
     format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy())
 }
 
-/// Replaces the file's content: whoever looks sees the old or the new one, whole, also after a power cut.
+/// Replaces the content of a file. Every reader sees either the old or the new content as a whole, even after a power
+/// failure.
 pub(crate) fn replace(path: &Path, bytes: &[u8], access: Access) -> Result<(), VaultError> {
     let mut file = temporary(path, access)?;
     file.write_all(bytes).map_err(io_error("write", path))?;
@@ -38,20 +40,20 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], access: Access) -> Result<(), V
     sync_folder(path)
 }
 
-/// Makes a rename in the file's folder last.
+/// Makes a rename in the file's folder durable.
 pub(crate) fn sync_folder(path: &Path) -> Result<(), VaultError> {
     let folder = guard::folder_of(path);
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error("sync the folder", folder))
 }
 
-/// Removes what writers that died left behind. Only the holder of the file's lock may.
+/// Removes the files that dead writers left. The caller must hold the file's lock.
 pub(crate) fn remove_leftovers(path: &Path) {
     let prefix = prefix(path);
     for entry in fs::read_dir(guard::folder_of(path)).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         if name.starts_with(&prefix) && name.ends_with(SUFFIX) {
-            // Litter that stays is no reason to fail.
+            // A file that cannot be removed does no harm, so this is not an error.
             let _ = fs::remove_file(entry.path());
         }
     }

@@ -1,4 +1,4 @@
-//! Sealing and opening bytes.
+//! Sealing and opening bytes in memory.
 
 use std::io::{self, Read as _, Write as _};
 
@@ -8,25 +8,26 @@ use zeroize::Zeroizing;
 
 use crate::{Identity, Recipient};
 
-/// Why sealed bytes cannot be opened.
+/// The reason why sealed bytes cannot be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unopened {
     /// The bytes are not what was written.
     #[error("the sealed bytes are damaged")]
     Damaged,
-    /// The bytes are sealed for others.
+    /// The bytes are sealed for other identities.
     #[error("the bytes are not sealed for this identity")]
     NotForThisIdentity,
-    /// The bytes have an age format of the future.
+    /// The bytes have a newer age format.
     #[error("the bytes are sealed in a newer format")]
     Newer,
 }
 
-/// Seals bytes for the recipients, armored, for a place that is no file of this machine. [`crate::SealedFile`] is for files.
+/// Seals bytes for the recipients, armored. The sealed bytes are meant for a place other than a file of this machine;
+/// [`crate::SealedFile`] is for files.
 ///
 /// # Errors
 ///
-/// If the operating system gives no random numbers, or there is no recipient.
+/// Returns an error if the operating system provides no random numbers, or if there are no recipients.
 ///
 /// ```
 /// let identity = pvault::Identity::generate();
@@ -46,15 +47,15 @@ pub fn seal(plaintext: &[u8], recipients: &[Recipient]) -> io::Result<Vec<u8>> {
     Ok(sealed)
 }
 
-/// Opens sealed bytes, all of them or none.
+/// Opens sealed bytes completely, or returns an error.
 ///
 /// # Errors
 ///
-/// [`Unopened`] says why they stay closed.
+/// Returns an [`Unopened`] with the reason.
 pub fn open(sealed: &[u8], identity: &Identity) -> Result<Zeroizing<Vec<u8>>, Unopened> {
     let decryptor = Decryptor::new_buffered(ArmoredReader::new(sealed)).map_err(unopened)?;
     let mut reader = decryptor.decrypt(identity.keys()).map_err(unopened)?;
-    // The plaintext is shorter than what it is sealed in, so the buffer never moves and leaves no copy behind.
+    // The plaintext is shorter than the sealed bytes, so the buffer never moves and leaves no copy in memory.
     let mut plaintext = Zeroizing::new(Vec::with_capacity(sealed.len()));
     reader.read_to_end(&mut plaintext).map_err(|_| Unopened::Damaged)?;
     Ok(plaintext)
@@ -66,7 +67,7 @@ fn unopened(error: DecryptError) -> Unopened {
             Unopened::NotForThisIdentity
         }
         DecryptError::UnknownFormat => Unopened::Newer,
-        // The enum may grow; whatever else is wrong, the bytes are not what was written.
+        // Other errors, and errors that a later version of the library adds, mean that the bytes are damaged.
         _ => Unopened::Damaged,
     }
 }
@@ -113,7 +114,7 @@ mod tests {
     #[test]
     fn a_file_cut_short_is_never_accepted_k4() {
         let (sealed, identity) = sealed(b"the sealed state of a project");
-        // Without the last line end nothing is lost yet; anything shorter is refused.
+        // If only the last line end is missing, nothing is lost. Any shorter text is refused.
         assert!(open(&sealed[..sealed.len() - 1], &identity).is_ok());
         for length in 0..sealed.len() - 1 {
             assert!(open(&sealed[..length], &identity).is_err(), "{length} bytes");

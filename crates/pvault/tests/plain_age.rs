@@ -1,6 +1,6 @@
-//! What is sealed here opens with the `age` program alone, and the reverse.
+//! Files that this crate sealed open with the `age` program alone, and the other way round.
 //!
-//! Needs Debian's package `age`; the test gate installs it.
+//! The tests need Debian's package `age`, which `scripts/test` installs.
 
 use std::fs;
 use std::path::Path;

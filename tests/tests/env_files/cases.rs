@@ -1,6 +1,6 @@
-//! The files that are compared.
+//! Generators of the files that are compared.
 
-/// A generator that makes the same files every time (Marsaglia's xorshift).
+/// A random generator that makes the same files in every run (Marsaglia's xorshift).
 pub(crate) struct Random(u64);
 
 impl Random {
@@ -20,10 +20,10 @@ impl Random {
     }
 }
 
-/// Names as people write them, and odd ones that both dialects and all tools take.
+/// Names as people write them, and unusual ones that both dialects and all tools accept.
 const NAMES: &[&str] = &["A", "B", "C_1", "d", "_E", "INHERITED", "f.g", "H-I", "1J"];
 
-/// Any text at all that an env file may have right of a `=`; `$` is left out, for only we take it literally.
+/// Texts that an env file may have to the right of a `=`. None of them has a `$`, because only we read it literally.
 const PIECES: &[&str] = &[
     "x",
     "y z",
@@ -70,12 +70,12 @@ const PIECES: &[&str] = &[
     "\u{feff}",
 ];
 
-/// What may stand before a name, between it and its value, and behind a line.
+/// Texts that may stand before a name, between a name and its value, and after a line.
 const BEFORE: &[&str] = &["", "", "", "", " ", "\t", "\r", "\u{a0}", "\u{b}"];
 const EQUALS: &[&str] = &["=", "=", "=", "=", "=", "=", ""];
 const ENDS: &[&str] = &["\n", "\n", "\n", "\r\n", "\n\n", "\n# comment = \"\n", "\n  \t# comment\n"];
 
-/// Makes files for the dialect `docker`: it takes nearly everything, so nearly everything is in them.
+/// Makes files for the dialect `docker`. It accepts nearly everything, so the files contain nearly everything.
 pub(crate) fn docker(random: &mut Random) -> Vec<u8> {
     let mut text = String::new();
     if random.below(12) == 0 {
@@ -101,7 +101,7 @@ pub(crate) fn dotenv(random: &mut Random) -> Vec<u8> {
         text += random.pick(&["", "", "", "", " ", "\t", "export ", "export \t "]);
         text += random.pick(NAMES);
         text += random.pick(&["=", "=", "=", " = ", "\t=", "= \t", "=\u{a0}", ": ", " :"]);
-        // A value in quotes comes from the same pieces, so quotes open and close everywhere.
+        // A value in quotes consists of the same pieces, so quotes open and close in every place.
         let quote = random.pick(&["", "", "\"", "'"]);
         text += quote;
         for _ in 0..random.below(5) {
@@ -115,7 +115,7 @@ pub(crate) fn dotenv(random: &mut Random) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// Makes files as people and programs write them, on which all three readers of dotenv files agree.
+/// Makes files as people and programs write them. All three readers of dotenv files agree on these.
 pub(crate) fn tidy(random: &mut Random) -> Vec<u8> {
     const VALUES: &[&str] = &[
         "x",
@@ -150,7 +150,7 @@ pub(crate) fn tidy(random: &mut Random) -> Vec<u8> {
             1 => text += &format!("\"{}\"", random.pick(DOUBLE)),
             _ => text += &format!("'{}'", random.pick(SINGLE)),
         }
-        // Behind an empty bare value a comment is none to Compose.
+        // Compose does not read a comment after an empty bare value as a comment.
         text += if text.ends_with(['=', ' ']) { "" } else { random.pick(&["", "", " ", " # a comment"]) };
         text += random.pick(&["\n", "\n", "\r\n", "\n\n# a comment\n"]);
     }

@@ -1,4 +1,4 @@
-//! The dialect `dotenv`, beside Docker Compose.
+//! Compares the dialect `dotenv` with Docker Compose.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,7 +8,8 @@ use psecret::{Dialect, EnvFileFault};
 use super::cases::{self, Random};
 use super::{Variables, ask, ours};
 
-/// Asks Compose what it reads in these files, with a service for each; `None` when it refuses one of them.
+/// Returns the variables that Compose reads from these files, with one service for each file. Returns `None` if
+/// Compose refuses one of them.
 fn composed(texts: &[&[u8]]) -> Option<Vec<Variables>> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut file = String::from("name: test\nservices:\n");
@@ -31,7 +32,7 @@ fn composed(texts: &[&[u8]]) -> Option<Vec<Variables>> {
     let of = |number: usize| -> Variables {
         let environment = model["services"][format!("s{number}")]["environment"].as_object();
         let pairs = environment.into_iter().flatten().map(|(name, value)| {
-            // What it prints is itself a compose file, so every `$` stands there twice.
+            // Compose prints a compose file, in which every `$` is doubled.
             (name.clone(), value.as_str().unwrap_or_default().replace("$$", "$"))
         });
         pairs.collect()
@@ -39,8 +40,8 @@ fn composed(texts: &[&[u8]]) -> Option<Vec<Variables>> {
     Some((0..texts.len()).map(of).collect())
 }
 
-/// Compares us with Compose over these files: what we take, it takes and reads alike; a quote that never closes is one
-/// to both. What only we refuse has another test.
+/// Compares our reading of these files with that of Compose: Compose accepts every file that we accept, and reads the
+/// same values. Both refuse a quote that never closes. Another test has the files that only we refuse.
 fn compare(texts: &[Vec<u8>]) {
     let (mut taken, mut open) = (Vec::new(), Vec::new());
     for text in texts {
@@ -66,7 +67,7 @@ fn what_compose_reads_is_what_we_read_d4_d6() {
     compare(&(0..600).map(|_| cases::dotenv(&mut random)).collect::<Vec<_>>());
 }
 
-/// D2, D4, D6, D11, D12, D13, D15 and what else somebody once met.
+/// D2, D4, D6, D11, D12, D13, D15, and other files that have caused trouble.
 #[test]
 fn nasty_files_are_read_as_compose_does_d2_d4_d6_d11_d12() {
     let texts = [
@@ -125,11 +126,11 @@ fn nasty_files_are_read_as_compose_does_d2_d4_d6_d11_d12() {
     compare(&texts.map(|text| text.as_bytes().to_vec()));
 }
 
-/// Where we give a value another meaning, or refuse what Compose takes, and why.
+/// The files that we read differently, or that only we refuse, with the reasons.
 #[test]
 fn where_we_differ_from_compose_is_known_d3_d5_d9_d10() {
     let one = |text: &[u8]| composed(&[text]).map(|mut files| files.remove(0).into_values().next().unwrap_or_default());
-    // `$` is literal: a password with one in it must not lose its rest.
+    // `$` is literal, because a password with a `$` must not lose its rest.
     for (text, meant, theirs) in [
         ("A=pa$$word", "pa$$word", "pa$word"),
         ("A=pa$word", "pa$word", "pa"),

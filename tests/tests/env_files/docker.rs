@@ -1,4 +1,4 @@
-//! The dialect `docker`, beside the docker client.
+//! Compares the dialect `docker` with the docker client.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -14,7 +14,7 @@ use super::{Variables, ask, ours};
 
 const INHERITED: &[(&str, &str)] = &[("INHERITED", "from outside")];
 
-/// As much of an engine as `docker create` asks: it keeps the environment of the container to be.
+/// The part of an engine that `docker create` needs. It records the environment of the requested container.
 struct Engine {
     folder: tempfile::TempDir,
     environments: Receiver<Vec<String>>,
@@ -25,7 +25,7 @@ impl Engine {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let listener = UnixListener::bind(folder.path().join("engine.sock")).expect("a socket in it");
         let (sender, environments) = channel();
-        // The thread ends with the test's process; each connection is one client's.
+        // The thread ends with the test's process. Each connection belongs to one client.
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let sender = sender.clone();
@@ -39,9 +39,9 @@ impl Engine {
         self.folder.path()
     }
 
-    /// Records what the client sends for these files; `None` when it refuses one of them.
+    /// Returns the variables that the client sends for these files, or `None` if it refuses one of them.
     ///
-    /// All files go to one run; a file with one name stands between each two of them.
+    /// One run gets all of the files, with a file with a known name between each two of them.
     fn sent(&self, texts: &[&[u8]]) -> Option<Vec<Variables>> {
         const BORDER: &str = "PBUILD_TEST_BORDER=";
         let border = self.path().join("border");
@@ -117,8 +117,8 @@ fn converse(stream: UnixStream, environments: &Sender<Vec<String>>) {
     }
 }
 
-/// Whether we refuse the text for a name with a blank or a control character that docker lets pass: any but space and
-/// tab.
+/// Returns true if we refuse the text because of a name with a blank or a control character that docker accepts,
+/// other than space and tab.
 fn has_an_odd_name(text: &[u8], error: &EnvFileError) -> bool {
     let text = String::from_utf8_lossy(text);
     let line = text.split('\n').nth(error.line - 1).unwrap_or_default().trim_start();
@@ -127,7 +127,7 @@ fn has_an_odd_name(text: &[u8], error: &EnvFileError) -> bool {
     error.fault == EnvFileFault::BadName && name.contains(odd)
 }
 
-/// Compares us with the client over these files.
+/// Compares our reading of these files with that of the client.
 fn compare(texts: &[Vec<u8>]) {
     let engine = Engine::start();
     let (mut taken, mut refused) = (Vec::new(), Vec::new());
@@ -152,7 +152,7 @@ fn compare(texts: &[Vec<u8>]) {
     }
 }
 
-/// D1, D3, D5, D6, D7, D8, D11, D12, D13: hundreds of generated files.
+/// D1, D3, D5, D6, D7, D8, D11, D12, D13: hundreds of generated files are compared.
 #[test]
 fn what_docker_sends_is_what_we_read_d5_d6() {
     let mut random = Random::new(0x5eed_0001);
@@ -160,7 +160,7 @@ fn what_docker_sends_is_what_we_read_d5_d6() {
     compare(&texts);
 }
 
-/// D2, D4, D10, D14, D15 and what else somebody once met.
+/// D2, D4, D10, D14, D15, and other files that have caused trouble.
 #[test]
 fn nasty_files_are_read_or_refused_as_docker_does_d2_d10_d14_d15() {
     let line = |length: usize, end: &str| format!("A={}{end}", "x".repeat(length - 2));
@@ -223,7 +223,7 @@ fn nasty_files_are_read_or_refused_as_docker_does_d2_d10_d14_d15() {
     compare(&texts);
 }
 
-/// What we refuse although docker sends it, and why.
+/// The files that we refuse although docker sends them, with the reasons.
 #[test]
 fn what_only_we_refuse_is_known_d9_d15() {
     let engine = Engine::start();

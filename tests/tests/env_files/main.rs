@@ -1,8 +1,8 @@
-//! Env files: what the real tools make of them, and what we make of them.
+//! Compares our reading of env files with that of the real tools.
 //!
-//! The dialect `docker` is compared with the docker client, whose request a socket of the test catches; the dialect
-//! `dotenv` with Docker Compose and with python-dotenv. The files are hand-made nasty ones and generated ones, always
-//! the same.
+//! The dialect `docker` is compared with the docker client, whose request a socket of the test receives. The dialect
+//! `dotenv` is compared with Docker Compose and with python-dotenv. Some files are difficult ones written by hand;
+//! the others are generated, and the same in every run.
 
 mod cases;
 mod compose;
@@ -13,10 +13,10 @@ use std::collections::BTreeMap;
 
 use psecret::{Dialect, EnvFile, EnvFileError, EnvValue, UserSecret};
 
-/// What a file comes to, by name.
+/// The values of a file, by name.
 type Variables = BTreeMap<String, String>;
 
-/// Reads a file as the tools do. A name without a value is taken from `inherited`.
+/// Reads a file as our tools do. A name without a value is looked up in `inherited`.
 fn ours(text: &[u8], dialect: Dialect, inherited: &[(&str, &str)]) -> Result<Variables, EnvFileError> {
     let file = EnvFile::parse(text, dialect)?;
     let value = |name: &str, value: &EnvValue| match value {
@@ -37,10 +37,12 @@ fn plain(value: &UserSecret) -> String {
     String::from_utf8(value.expose().to_vec()).expect("both dialects are text")
 }
 
-/// One run of a tool over some files: an answer for each, or nothing when it refuses one of them.
+/// A run of a tool over several files. It returns one answer for each file, or `None` if the tool refuses one of
+/// them.
 type Run<'a, T> = dyn FnMut(&[&[u8]]) -> Option<Vec<T>> + 'a;
 
-/// Asks a tool about many files in few runs: all of them at once, and only where that fails in halves.
+/// Asks a tool about many files in few runs: first about all of them at once, and about both halves only if that
+/// fails.
 fn ask<T>(texts: &[&[u8]], run: &mut Run<'_, T>) -> Vec<Option<T>> {
     if texts.is_empty() {
         return Vec::new();

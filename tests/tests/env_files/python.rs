@@ -1,4 +1,4 @@
-//! The dialect `dotenv`, beside python-dotenv.
+//! Compares the dialect `dotenv` with python-dotenv.
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -8,7 +8,7 @@ use psecret::Dialect;
 use super::cases::{self, Random};
 use super::{Variables, ours};
 
-/// Reads a JSON array of texts, and prints what each comes to; names without a value are left out.
+/// Reads a JSON array of texts, and prints the values of each. Names without a value are left out.
 const PROGRAM: &str = "
 import io, json, logging, sys
 from dotenv import dotenv_values
@@ -47,7 +47,7 @@ fn files_as_people_write_them_mean_to_python_what_they_mean_to_us_d4_d5_d6() {
     }
 }
 
-/// Where python-dotenv differs from Compose we follow Compose, and these are the places.
+/// If python-dotenv differs from Compose, we follow Compose. These are the differences.
 #[test]
 fn where_we_differ_from_python_is_known_d6() {
     let cases = [

@@ -1,4 +1,4 @@
-//! Composes texts, with stand-ins for values.
+//! Composition of texts that stand in for values.
 
 use std::cell::Cell;
 use std::path::Path;
@@ -19,7 +19,7 @@ fn line(name: &str, value: &str) -> String {
     format!("{name} = {{ value = \"{value}\" }}\n")
 }
 
-/// Composes the text of each secret that can be made; `S` is five bytes.
+/// Composes the text of each secret that can be composed. `S` has five bytes.
 fn made(manifest: &Manifest) -> Result<Vec<(String, String)>, CompositionError> {
     let known = |name: &str| (name == "S").then_some(5);
     let composition = Composition::of(&manifest.secrets, known, |_| MOST)?;
@@ -42,7 +42,7 @@ fn deferred(manifest: &Manifest) -> Vec<(&str, &str)> {
     composition.deferred.iter().map(|deferred| (deferred.secret.name.as_str(), deferred.needs)).collect()
 }
 
-/// Makes levels that each name the one below twice: all of them together would need more memory than any machine has.
+/// Makes levels that each name the next level twice. The whole value would need more memory than any machine has.
 fn doubling(levels: usize, last: &str) -> Vec<String> {
     let level = |at: usize| line(&format!("L{at}"), &format!("${{L{0}}}${{L{0}}}", at + 1));
     (0..levels).map(level).chain([line(&format!("L{levels}"), last)]).collect()
@@ -81,7 +81,7 @@ fn a_secret_that_has_a_value_is_not_composed_and_what_it_names_does_not_matter()
 #[test]
 fn a_value_that_doubles_is_refused_before_anything_is_made() {
     let error = made(&manifest(&doubling(16, "${S}"))).unwrap_err();
-    // 5 bytes, doubled eight times, are 1280.
+    // 5 bytes, doubled eight times, are 1280 bytes.
     assert_eq!(
         error,
         CompositionError::TooLong { name: "L8".into(), line: 10, delivery: Delivery::Variable, most: MOST }
@@ -99,7 +99,8 @@ fn a_value_that_doubles_and_waits_for_the_start_is_looked_at_once_for_each_name(
     };
     let composition = Composition::of(&manifest.secrets, known, |_| MOST).unwrap();
     assert!(composition.ready.is_empty() && composition.deferred.len() == 17);
-    // Each secret itself, and each name in each template: 17 + 16 · 2 + 1, where every path would be 131 071.
+    // The function is called once for each secret, and once for each name in each template: 17 + 16 · 2 + 1 calls. A
+    // visit of every path would need 131 071 calls.
     assert_eq!(asked.get(), 50);
 }
 
@@ -127,7 +128,7 @@ fn a_chain_is_as_deep_as_allowed_in_whatever_order_it_is_written() {
 }
 
 proptest! {
-    /// However the lines are ordered, the same secrets get the same texts, or the whole is refused.
+    /// In any order of the lines, the same secrets get the same texts, or the manifest is refused.
     #[test]
     fn the_order_of_the_lines_changes_nothing(
         values in prop::collection::vec("([a-z]{0,3}\\$\\{(S|GONE|V[0-5])\\}){1,3}", 1..6),

@@ -1,7 +1,7 @@
-//! From paths that a build names to patterns of what must be sent, with links followed.
+//! Converts the paths that a build names to patterns of the files that must be sent, and follows links.
 //!
-//! `COPY current/app .` where `current` is a link needs the link *and* what it leads to. The rules are fsutil's
-//! (`followlinks.go`); links never lead out of the tree, `..` at its root stays there.
+//! `COPY current/app .` needs the link `current` *and* the link's target. The rules are those of fsutil's
+//! `followlinks.go`. A link never leads out of the tree: `..` at the root of the tree stays at the root.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -9,7 +9,7 @@ use std::io;
 use crate::filesync::tree::Tree;
 use crate::ignore::{Matcher, clean};
 
-/// Adds what the paths mean to the patterns; `None` when everything is meant.
+/// Adds the paths, and the targets of their links, to the patterns. Returns `None` if the whole tree must be sent.
 pub(crate) fn include_patterns(
     tree: &dyn Tree,
     patterns: Vec<String>,
@@ -34,8 +34,8 @@ struct Resolver<'t> {
 }
 
 impl Resolver<'_> {
-    /// Walks a path part by part; at a link, starts again at where it leads. A link that is met twice ends there, so
-    /// loops do too.
+    /// Walks a path part by part. At a link, the walk starts again at the link's target. The walk stops at a link
+    /// that it has already followed, so a loop of links ends.
     fn add(&mut self, path: &str) -> io::Result<()> {
         let mut waiting = vec![path.to_owned()];
         while let Some(path) = waiting.pop() {
@@ -59,8 +59,8 @@ impl Resolver<'_> {
         Ok(())
     }
 
-    /// Returns the target of a path if the path is a link; for a last part with wildcards, the targets of all links
-    /// that it means.
+    /// Returns the target of the path if it is a link. If the last part of the path has wildcards, returns the
+    /// targets of all links that match it.
     fn targets(&self, path: &str) -> io::Result<Vec<String>> {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         if !has_wildcards(name) {
@@ -93,14 +93,14 @@ impl Resolver<'_> {
         if !entry.is_symlink() {
             return Ok(None);
         }
-        // A target that is not UTF-8 cannot become a pattern; the link itself is sent.
+        // A target that is not UTF-8 cannot become a pattern. Only the link itself is sent.
         let Ok(target) = String::from_utf8(entry.target) else { return Ok(None) };
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
         Ok(Some(if target.starts_with('/') { inside(&target) } else { inside(&format!("{folder}/{target}")) }))
     }
 }
 
-/// Returns the path as seen from the tree's root: nothing above the root exists.
+/// Returns the path relative to the tree's root. Parts `..` that lead above the root are dropped.
 fn inside(path: &str) -> String {
     match clean(&format!("/{path}")).strip_prefix('/') {
         None | Some("") => ".".to_owned(),
@@ -126,7 +126,7 @@ pub(crate) fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Leaves out what is below something else; `None` when the whole tree is meant, or nothing was named.
+/// Removes paths that lie below other paths. Returns `None` if the root is among the paths, or if there are no paths.
 fn without_nested(paths: BTreeSet<String>) -> Option<Vec<String>> {
     let mut kept: Vec<String> = Vec::new();
     for path in paths {

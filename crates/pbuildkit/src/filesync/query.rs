@@ -3,14 +3,14 @@
 use percent_encoding::percent_decode_str;
 use tonic::metadata::MetadataMap;
 
-/// The engine's request, from the call's metadata (BuildKit `session/filesync`).
+/// The engine's request, read from the metadata of the call (BuildKit `session/filesync`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Query {
-    /// The local's name.
+    /// The name of the local.
     pub(crate) local: String,
     pub(crate) include: Vec<String>,
     pub(crate) exclude: Vec<String>,
-    /// Paths whose links are to be followed.
+    /// The paths whose links are followed.
     pub(crate) follow: Vec<String>,
 }
 
@@ -31,7 +31,7 @@ impl Query {
     }
 }
 
-/// Decodes text as Go's `url.QueryUnescape` does: `+` is a blank.
+/// Decodes text as Go's `url.QueryUnescape` does, in which `+` stands for a blank.
 fn query_decoded(text: &str) -> String {
     percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }

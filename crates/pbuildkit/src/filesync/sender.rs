@@ -1,4 +1,5 @@
-//! The conversation with the engine: first the entries, then each file that it asks for, until it has everything.
+//! The sender's part of a transfer: it sends the list of entries, and then each file that the engine requests, until
+//! the engine has everything.
 
 use std::collections::HashMap;
 use std::io::{self, Read};
@@ -23,18 +24,19 @@ use crate::ignore::Matcher;
 use crate::session::observer::Permission;
 use crate::trouble::Cause;
 
-/// The bytes of a file in one packet, as fsutil cuts them.
+/// The bytes of a file in one packet, as in fsutil.
 const CHUNK: usize = 32 << 10;
-/// Packets that wait for the network: 64 of 32 KiB bound our memory at 2 MiB for each transfer.
+/// The most packets that wait for the network. 64 packets of 32 KiB bound the memory of a transfer at 2 MiB.
 const WAITING_PACKETS: usize = 64;
-/// Files that are read at the same time.
+/// The number of files that are read at the same time.
 const READERS: usize = 4;
-/// A file that grows faster than it is sent would never end: what is beyond its listed size and this is not sent.
+/// The most bytes that are sent beyond a file's listed size. Without the limit, a file that grows faster than it is
+/// sent would never end.
 const GROWTH_LIMIT: u64 = 1 << 30;
 
 type Packets = mpsc::Sender<Result<Packet, Status>>;
 
-/// A file that may be asked for.
+/// A file that the engine may request.
 struct Offered {
     path: Vec<u8>,
     size: u64,
@@ -44,28 +46,29 @@ struct Transfer {
     shared: Arc<Shared>,
     local: String,
     tree: Arc<dyn Tree>,
-    /// Files by the index of their entry.
+    /// The offered files, by the index of their entries.
     offered: Mutex<HashMap<u32, Offered>>,
-    /// The first entry whose name is not UTF-8: Docker's receivers up to 28 at least end the transfer at one.
+    /// The first entry whose name is not UTF-8. Docker's receivers, at least up to version 28, end the transfer at
+    /// such a name.
     odd_name: OnceLock<Vec<u8>>,
     packets: Packets,
 }
 
-/// The receiver is gone: there is nobody to tell anything.
+/// The error of a transfer whose receiver is gone.
 struct Gone;
 
-/// Why a file was not sent to its end.
+/// The reason why a file was not sent to its end.
 enum FileError {
     Gone,
     Read(io::Error),
     Stopped,
 }
 
-/// Starts a transfer; the stream ends when it does.
+/// Starts a transfer. The stream ends when the transfer ends.
 ///
 /// # Errors
 ///
-/// When the engine asks for a local that we do not have, or with patterns that are not valid.
+/// Returns an error if the engine requests a local that does not exist, or if its patterns are not valid.
 pub(super) async fn send(
     shared: &Arc<Shared>,
     query: Query,
@@ -95,7 +98,7 @@ pub(super) async fn send(
         packets,
     });
     let walker = Arc::clone(&transfer);
-    // Both end with the stream: nobody receives, so nothing can be sent.
+    // Both tasks end with the stream, because their packets can no longer be sent.
     tokio::task::spawn_blocking(move || walker.list(&filter));
     tokio::spawn(answer(transfer, requests));
     Ok(ReceiverStream::new(stream))
@@ -122,11 +125,11 @@ fn prepare(local: &Local, query: &Query) -> Result<(Arc<dyn Tree>, Filter), Prep
 }
 
 impl Transfer {
-    /// Sends all entries, on a thread that may block.
+    /// Sends the list of entries, on a thread that may block.
     fn list(&self, filter: &Filter) {
         let mut index: u32 = 0;
         let outcome = walk(self.tree.as_ref(), filter, |stat, has_bytes| {
-            // A hard link's bytes are those of its first name, and never asked for.
+            // A hard link shares the bytes of its first name, so the engine never requests them.
             if has_bytes {
                 let offered = Offered { path: stat.path.clone(), size: u64::try_from(stat.size).unwrap_or_default() };
                 self.offered.lock().unwrap_or_else(PoisonError::into_inner).insert(index, offered);
@@ -139,7 +142,7 @@ impl Transfer {
             self.packets.blocking_send(Ok(Packet::entry(stat))).map_err(|_| WalkError::Enough)
         });
         match outcome {
-            // Nobody receives any more: the transfer is over.
+            // If the receiver is gone, the transfer has ended, and sending this packet fails without consequence.
             Ok(()) | Err(WalkError::Enough) => {
                 let _ = self.packets.blocking_send(Ok(Packet::end_of_entries()));
             }
@@ -150,7 +153,8 @@ impl Transfer {
         }
     }
 
-    /// The receiver left. Usually the build's own error says why, but not which name it could not read.
+    /// Reports the first name that is not UTF-8 after the receiver has left. The build's own error usually has the
+    /// reason, but not the name that the engine refused.
     fn explain_end(&self) {
         if let Some(path) = self.odd_name.get() {
             let source = io::Error::new(io::ErrorKind::InvalidFilename, "the engine takes only names in UTF-8");
@@ -158,10 +162,10 @@ impl Transfer {
         }
     }
 
-    /// Tells the receiver and the build why it ends here.
+    /// Reports the cause of a failed transfer to the build and to the receiver.
     async fn give_up(&self, cause: Cause) -> Result<(), Gone> {
         let words = words(&cause);
-        // The build first: what the receiver makes of it must not be what people read.
+        // The build gets the cause first, so that people read it instead of the receiver's error.
         self.shared.trouble.report(cause);
         self.packets.send(Ok(Packet::error(&words))).await.map_err(|_| Gone)?;
         self.packets.send(Err(Status::aborted(words))).await.map_err(|_| Gone)
@@ -171,7 +175,7 @@ impl Transfer {
     fn send_file(&self, id: u32, file: &Offered) -> Result<(), FileError> {
         let mut source = match self.tree.open(&file.path) {
             Ok(source) => source,
-            // As with docker's clients: what was listed and is gone by now arrives empty.
+            // As with docker's clients, a file that vanished after it was listed arrives empty.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Box::new(io::empty()),
             Err(error) => return Err(FileError::Read(error)),
         };
@@ -199,7 +203,7 @@ impl Transfer {
     }
 }
 
-/// Reads a whole chunk, or what is left of the file.
+/// Reads a full chunk, or the rest of the file.
 fn read_chunk(source: &mut dyn Read, left: u64) -> io::Result<Bytes> {
     let size = CHUNK.min(usize::try_from(left).unwrap_or(CHUNK));
     let mut chunk = BytesMut::zeroed(size);
@@ -216,9 +220,9 @@ fn read_chunk(source: &mut dyn Read, left: u64) -> io::Result<Bytes> {
     Ok(chunk.freeze())
 }
 
-/// Answers requests until the receiver is done.
+/// Answers the engine's requests until the engine is done.
 async fn answer(transfer: Arc<Transfer>, mut requests: Streaming<Packet>) {
-    // Without a bound of its own: each file can be asked for once, and moves here from what was offered.
+    // The queue needs no limit of its own: each offered file can be requested only once.
     let (queue, waiting) = mpsc::unbounded_channel::<(u32, Offered)>();
     let waiting = Arc::new(tokio::sync::Mutex::new(waiting));
     for _ in 0..READERS {
@@ -251,7 +255,7 @@ async fn answer(transfer: Arc<Transfer>, mut requests: Streaming<Packet>) {
     }
 }
 
-/// Reads files from the queue until there is no queue any more; several of these run at once.
+/// Reads files from the queue until the queue is closed. Several of these tasks run at once.
 async fn read_files(
     transfer: Arc<Transfer>,
     waiting: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<(u32, Offered)>>>,
@@ -279,7 +283,7 @@ async fn read_files(
     }
 }
 
-/// Words a cause for the engine's log alone. The path is left out: a file can be named after a secret.
+/// Describes a cause for the engine's log. The path is left out, because a file may be named after a secret.
 fn words(cause: &Cause) -> String {
     match cause {
         Cause::Source { source, .. } => format!("a local file cannot be read: {}", source.kind()),

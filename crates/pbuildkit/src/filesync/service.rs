@@ -1,4 +1,4 @@
-//! The gRPC service around the sender.
+//! The gRPC service that starts the sender.
 
 use std::convert::Infallible;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! A receiver in memory against the real sender, over a real session on a pipe.
+//! A receiver in memory tests the real sender, over a real session on a pipe.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -83,20 +83,20 @@ async fn session(local: Local, observer: Option<Arc<dyn ContextObserver>>) -> Se
     Session { channel, trouble, sent }
 }
 
-/// How a receiver behaves.
+/// The behaviour of a receiver.
 #[derive(Clone, Copy, PartialEq)]
 enum Manner {
-    /// Asks for every file, as an engine that has nothing does.
+    /// The receiver requests every file, like an engine that has no files.
     AskAll,
-    /// Asks for nothing, as an engine that has everything does.
+    /// The receiver requests no file, like an engine that has all files.
     AskNothing,
-    /// Asks for a file that was never offered.
+    /// The receiver requests a file that was never offered.
     AskWrong,
-    /// Takes each packet late.
+    /// The receiver reads each packet late.
     Slow,
 }
 
-/// Plays the receiver's half of the transfer.
+/// Plays the receiver's half of a transfer.
 fn receive<'s>(
     session: &'s Session,
     metadata: &'s [(&'static str, &'s str)],
@@ -206,7 +206,7 @@ async fn b21_a_directory_arrives_as_it_is() {
 
     let received = transfer(Local::Directory(root.into()), &[]).await;
     let odd_text = "odd-\u{fffd}\u{fffd}";
-    // `a` with all that is in it comes before `a-b`, although `a-b` is smaller than `a/file` as text.
+    // `a` and its entries come before `a-b`, although `a-b` is smaller than `a/file` as text.
     let expected = [
         "a",
         "a/file",
@@ -225,7 +225,7 @@ async fn b21_a_directory_arrives_as_it_is() {
     assert_eq!(received.files[b"large".as_slice()], large);
     assert_eq!(received.files[b"odd-\xff\xfe".as_slice()], b"odd");
     assert_eq!(received.entry("empty").mode, 0o755 | mode::SET_USER);
-    // Docker's own clients send a socket as an empty file too.
+    // Docker's own clients send a socket as an empty file, too.
     assert_eq!(received.entry("socket").mode & !0o777, 0);
     assert!(!received.files.contains_key(b"socket".as_slice()));
     assert_eq!(received.entry("folder").mode, 0o770 | mode::SET_GROUP | mode::STICKY | mode::DIRECTORY);
@@ -336,7 +336,7 @@ async fn a_file_that_was_not_offered_is_never_sent() {
     assert_eq!(received.error.unwrap().code(), tonic::Code::InvalidArgument);
 }
 
-/// Stops at a needle, as a search for secrets would.
+/// Stops a transfer at a needle, as a search for secrets would.
 struct StopAt(&'static [u8]);
 struct NeedleWatch(Vec<u8>, &'static [u8]);
 
@@ -410,7 +410,7 @@ async fn b5_the_session_says_that_it_lives_while_it_sends() {
     assert!(slowest < Duration::from_secs(2), "{slowest:?}");
 }
 
-/// A tree in which one file cannot be read, and another is gone when it is asked for.
+/// A tree with a folder that cannot be listed, and a file that cannot be opened.
 struct Broken {
     inner: DiskTree,
     list: bool,
@@ -444,7 +444,8 @@ fn b21_a_directory_that_cannot_be_read_is_an_error_with_its_path_unless_it_is_ig
     let tree = Broken { inner: DiskTree::new(folder.path()).unwrap(), list: true };
     let outcome = walk(&tree, &Filter::default(), |_, _| Ok(()));
     assert!(matches!(outcome, Err(WalkError::Entry { path, .. }) if path == b"closed"));
-    // Ignored, but something in it might be turned back: its being closed is no error then.
+    // The folder is ignored, and is only read because a pattern might reverse that. That it cannot be listed is not
+    // an error here.
     let exclude = Some(Matcher::new(&["closed", "!closed/other"]).unwrap());
     assert!(walk(&tree, &Filter { include: None, exclude }, |_, _| Ok(())).is_ok());
 }
@@ -454,7 +455,7 @@ async fn b21_a_file_that_disappears_while_it_is_sent_arrives_empty_as_with_docke
     let folder = TempDir::new().unwrap();
     write(folder.path(), "file", b"x");
     let session = session(Local::Directory(folder.path().into()), None).await;
-    // The list is made and sent before anything is asked for.
+    // The list of entries is sent before the file is requested.
     let (requests, outgoing) = mpsc::channel::<Packet>(4);
     let mut request = tonic::Request::new(ReceiverStream::new(outgoing));
     request.metadata_mut().insert("dir-name", "context".parse().unwrap());
@@ -508,7 +509,7 @@ fn b21_a_pipe_is_listed_and_never_opened() {
     })
     .unwrap();
     assert_eq!(seen, [(super::wire::mode::NAMED_PIPE | 0o600, false)]);
-    // Were it swapped in for a file, opening it would not wait for a writer.
+    // If the pipe took the place of a file, opening it would not wait for a writer.
     assert!(tree.open(b"pipe").is_err());
 }
 
@@ -530,8 +531,8 @@ fn b21_three_hundred_folders_deep_is_walked() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever the tree and the patterns: parents come first, names of a directory are in order, and the receiver's
-    /// own rules for that hold.
+    /// For any tree and any patterns, parents come before children, the names of a directory are sorted, and the
+    /// receiver's own checks of the order pass.
     #[test]
     fn entries_come_in_the_order_that_the_receiver_demands(
         paths in proptest::collection::btree_set("[a-c.\\-]{1,2}(/[a-c.\\-]{1,2}){0,3}", 1..12),

@@ -1,6 +1,6 @@
 //! Trees of files to send: a directory of this machine, or files in memory.
 //!
-//! Paths are bytes with `/` between the parts, relative to the root, which is the empty path.
+//! A path is a sequence of bytes with `/` between the parts, relative to the root. The root is the empty path.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -21,26 +21,26 @@ use crate::filesync::wire::mode;
 pub(crate) trait Tree: Send + Sync {
     /// Lists the names in a directory, sorted by bytes.
     fn names(&self, directory: &[u8]) -> io::Result<Vec<Vec<u8>>>;
-    /// Describes the entry at a path; links are not followed.
+    /// Describes the entry at a path, without following links.
     fn entry(&self, path: &[u8]) -> io::Result<Entry>;
     /// Opens a regular file.
     fn open(&self, path: &[u8]) -> io::Result<Box<dyn Read + Send>>;
-    /// Returns the path as people know it, for messages.
+    /// Returns the path for messages to people.
     fn display(&self, path: &[u8]) -> PathBuf;
 }
 
 /// The entry at a path.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Entry {
-    /// Go's `os.FileMode`.
+    /// The mode, as in Go's `os.FileMode`.
     pub(crate) mode: u32,
     pub(crate) size: u64,
-    /// Nanoseconds since 1970.
+    /// The modification time, in nanoseconds since 1970.
     pub(crate) modified: i64,
-    /// Where a symbolic link leads.
+    /// The target of a symbolic link.
     pub(crate) target: Vec<u8>,
     pub(crate) device: (u32, u32),
-    /// Which file this is, if it has several names.
+    /// The device and inode of a file with several names.
     pub(crate) hard_link: Option<(u64, u64)>,
     pub(crate) attributes: BTreeMap<String, Vec<u8>>,
 }
@@ -54,7 +54,7 @@ impl Entry {
         self.mode & mode::SYMLINK != 0
     }
 
-    /// Whether the entry has bytes that may be asked for.
+    /// Returns true if the entry has bytes that the engine may request.
     pub(crate) fn is_file(&self) -> bool {
         self.mode & (mode::DIRECTORY | mode::SYMLINK | mode::DEVICE | mode::NAMED_PIPE) == 0
     }
@@ -104,13 +104,13 @@ impl Tree for DiskTree {
         })
     }
 
-    /// Opens without following any link, so that a file that is swapped for a link between being listed and being
-    /// asked for cannot lead out of the directory; and without waiting, should it have become a pipe.
+    /// Opens a file without following links. A link that took the file's place after the listing cannot lead out of
+    /// the directory. The call does not wait if a pipe took the file's place.
     fn open(&self, path: &[u8]) -> io::Result<Box<dyn Read + Send>> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let root = rustix::fs::open(&self.root, FOLDER | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let file = match open_beneath(&root, path, flags).map(File::from) {
-            // A socket: an empty file, as docker's clients send it.
+            // The path is a socket. Docker's clients send a socket as an empty file.
             Err(Errno::NXIO) => return Ok(Box::new(io::empty())),
             other => other?,
         };
@@ -126,31 +126,31 @@ impl Tree for DiskTree {
     }
 }
 
-/// How a folder is opened of which only files below it are wanted.
+/// The flags for a folder that is only opened to reach files below it.
 #[cfg(target_os = "linux")]
 const FOLDER: OFlags = OFlags::PATH;
 #[cfg(not(target_os = "linux"))]
 const FOLDER: OFlags = OFlags::RDONLY;
 
-/// Opens a file of a folder in one step. No part of its path is a link.
+/// Opens a file of a folder in one system call. No part of its path may be a link.
 #[cfg(target_os = "linux")]
 fn open_beneath(root: &OwnedFd, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
     use rustix::fs::{ResolveFlags, openat2};
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
     match openat2(root, path, flags, Mode::empty(), resolve) {
-        // Linux before 5.6, or a sandbox that does not know the call.
+        // The kernel is older than Linux 5.6, or a sandbox does not allow the call.
         Err(Errno::NOSYS | Errno::PERM) => open_part_by_part(root, path, flags),
         other => other,
     }
 }
 
-/// Opens a file of a folder. No part of its path is a link.
+/// Opens a file of a folder. No part of its path may be a link.
 #[cfg(not(target_os = "linux"))]
 fn open_beneath(root: &OwnedFd, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
     open_part_by_part(root, path, flags)
 }
 
-/// Goes down folder by folder, so that no link is followed on the way; a path never leads up.
+/// Opens a file folder by folder, without following links. A path with `..` is refused.
 fn open_part_by_part(root: &OwnedFd, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
     let parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
     if parts.iter().any(|part| matches!(*part, b"" | b"." | b"..")) {
@@ -179,14 +179,14 @@ fn go_mode(metadata: &fs::Metadata) -> u32 {
     } else if kind.is_fifo() {
         mode::NAMED_PIPE
     } else {
-        // Regular files; and sockets, which fsutil sends as such.
+        // Regular files have no bits. Sockets have none either, because fsutil sends them as regular files.
         0
     };
     let special = [(0o4000, mode::SET_USER), (0o2000, mode::SET_GROUP), (0o1000, mode::STICKY)];
     special.iter().filter(|(bit, _)| unix & bit != 0).fold(kind_bits | (unix & 0o777), |all, (_, bit)| all | bit)
 }
 
-/// Splits a device number as fsutil does, which is not glibc's way for large numbers.
+/// Splits a device number as fsutil does. For large numbers, glibc does it differently.
 fn device_numbers(device: u64) -> (u32, u32) {
     let major = (device >> 8) & 0xfff;
     let minor = (device & 0xff) | ((device >> 12) & 0xfff00);
@@ -194,7 +194,7 @@ fn device_numbers(device: u64) -> (u32, u32) {
 }
 
 fn attributes(path: &Path) -> io::Result<BTreeMap<String, Vec<u8>>> {
-    // The size is asked for first: nearly all files have none, and then nothing is allocated.
+    // The first call only returns the size. Nearly all files have no attributes, so nothing is allocated for them.
     let size = match rustix::fs::llistxattr(path, &mut [0u8; 0]) {
         Ok(0) | Err(Errno::NOTSUP) => return Ok(BTreeMap::new()),
         other => other?,
@@ -226,7 +226,7 @@ impl MemoryTree {
         Self { files: files.collect() }
     }
 
-    /// Lists the paths below a directory, without the directory's own path before them.
+    /// Lists the paths below a directory, relative to that directory.
     fn below<'a>(&'a self, directory: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         self.files.keys().filter_map(move |path| match directory {
             [] => Some(path.as_slice()),
@@ -235,13 +235,13 @@ impl MemoryTree {
     }
 }
 
-/// Makes a time of modification that stands for the bytes.
+/// Makes a modification time from a digest of the bytes.
 ///
-/// Older engines take a file of the same size and time for the one that they have: two Dockerfiles of one length would
-/// be one. The time is no part of any cache key.
+/// Older engines assume that a file with the same size and time is unchanged, so two Dockerfiles of the same length
+/// would be confused without it. The time does not belong to any cache key.
 fn time_of(bytes: &[u8]) -> i64 {
     let digest = Sha256::digest(bytes);
-    // 60 bits: between 1970 and 2006, counted in nanoseconds.
+    // 60 bits of nanoseconds give a time between 1970 and 2006.
     digest.iter().take(8).fold(0, |time, byte| (time << 8) | i64::from(*byte)) & ((1 << 60) - 1)
 }
 
@@ -282,7 +282,8 @@ mod tests {
 
     use super::*;
 
-    /// The way of systems that cannot do it in one step, which is there on each.
+    /// Systems without `openat2` open a path part by part; the function exists on all systems, so it is tested on
+    /// all.
     #[test]
     fn no_part_of_a_path_is_a_link_also_part_by_part() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
-//! The entries of a tree that are sent, and their order.
+//! The choice and the order of the entries that are sent.
 //!
-//! Parents come before children, and the names of one directory in the order of their bytes; the receiver checks this.
-//! A directory that no pattern asks for is sent only if something in it is (fsutil `filter.go`).
+//! Parents come before children, and the names of one directory are sorted by their bytes; the receiver checks this
+//! order. A directory that no pattern selects is sent only if an entry below it is selected (fsutil `filter.go`).
 
 use std::collections::HashMap;
 use std::io;
@@ -11,53 +11,55 @@ use crate::filesync::tree::{Entry, Tree};
 use crate::filesync::wire::Stat;
 use crate::ignore::{Matcher, ParentMatch};
 
-/// The part of a tree that is sent.
+/// The choice of the entries that are sent.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Filter {
-    /// Only this; `None` means everything.
+    /// Selects entries; `None` selects all.
     pub(crate) include: Option<Matcher>,
-    /// But not this.
+    /// Excludes entries from the selection.
     pub(crate) exclude: Option<Matcher>,
 }
 
-/// Why a walk ended early.
+/// The reason why a walk ended early.
 #[derive(Debug)]
 pub(crate) enum WalkError {
     /// An entry cannot be read.
     Entry {
-        /// The entry.
+        /// The path of the entry.
         path: Vec<u8>,
-        /// Why.
+        /// The reason why the entry cannot be read.
         source: io::Error,
     },
-    /// The visitor wants no more.
+    /// The visitor ended the walk.
     Enough,
 }
 
-/// A directory on the way to where the walk is.
+/// A directory that the walk is in.
 struct Open {
     path: Vec<u8>,
     names: std::vec::IntoIter<Vec<u8>>,
     include: ParentMatch,
     exclude: ParentMatch,
-    /// To be sent before its first child is, unless it was already.
+    /// The directory's own entry, if it was not selected. It is sent before its first selected child.
     pending: Option<Entry>,
 }
 
-/// A filter's judgement of an entry.
+/// A filter's decision about an entry.
 struct Opinion {
     skip: bool,
-    /// Whether something below it could be sent.
+    /// True if an entry below this one could be sent.
     descend: bool,
     include: ParentMatch,
     exclude: ParentMatch,
 }
 
-/// Walks a tree and shows each entry that is to be sent, as it is on the wire; the flag says whether it has bytes.
+/// Walks a tree and passes each selected entry to `visit`, in the form of the wire. The flag is true if the entry has
+/// bytes.
 ///
 /// # Errors
 ///
-/// The first entry that cannot be read. What disappears during the walk counts as never having been there.
+/// Returns [`WalkError::Entry`] for the first entry that cannot be read. An entry that vanishes during the walk is
+/// skipped.
 pub(crate) fn walk<V>(tree: &dyn Tree, filter: &Filter, mut visit: V) -> Result<(), WalkError>
 where
     V: FnMut(Stat, bool) -> Result<(), WalkError>,
@@ -134,7 +136,7 @@ impl Filter {
     }
 }
 
-/// Describes an entry as it is on the wire. Owners are 0, as all of docker's clients send them.
+/// Describes an entry in the form of the wire. The owners are 0, as in all of docker's clients.
 fn stat(path: &[u8], entry: &Entry, links: &mut HashMap<(u64, u64), Vec<u8>>) -> Stat {
     let first_name = match entry.hard_link {
         Some(file) if !entry.is_symlink() => match links.get(&file) {

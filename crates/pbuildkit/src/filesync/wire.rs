@@ -1,37 +1,37 @@
-//! The messages of fsutil's transfer, as they are on the wire (tonistiigi/fsutil `types/*.proto`).
+//! The messages of fsutil's transfer, in the form of the wire (tonistiigi/fsutil `types/*.proto`).
 //!
-//! They are written out here instead of generated, because names of files are bytes: the sender and the receiver in Go
-//! pass on any bytes, which Rust's strings cannot hold. Data is [`Bytes`], which is not copied again.
+//! The types are written by hand instead of generated, because names of files are bytes: the sender and the receiver
+//! in Go accept any bytes, which Rust's strings cannot hold. Data is [`Bytes`], which are not copied again.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-/// One message, either way.
+/// A message in either direction.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Packet {
     #[prost(enumeration = "PacketKind", tag = "1")]
     pub(crate) kind: i32,
     #[prost(message, optional, tag = "2")]
     pub(crate) stat: Option<Stat>,
-    /// The index of a file among all entries.
+    /// The index of a file in the list of entries.
     #[prost(uint32, tag = "3")]
     pub(crate) id: u32,
     #[prost(bytes = "bytes", tag = "4")]
     pub(crate) data: Bytes,
 }
 
-/// The subject of a message.
+/// The kind of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
 #[repr(i32)]
 pub(crate) enum PacketKind {
-    /// An entry; without one, the end of the list.
+    /// An entry of the list. Without an entry, the message ends the list.
     Stat = 0,
-    /// Send this file.
+    /// A request for the bytes of a file.
     Request = 1,
-    /// A piece of a file; empty, its end.
+    /// A piece of a file. An empty piece ends the file.
     Data = 2,
-    /// All is there.
+    /// The transfer is complete.
     Finish = 3,
     /// The transfer failed.
     Error = 4,
@@ -42,7 +42,7 @@ pub(crate) enum PacketKind {
 pub(crate) struct Stat {
     #[prost(bytes = "vec", tag = "1")]
     pub(crate) path: Vec<u8>,
-    /// Go's `os.FileMode`.
+    /// The mode, as in Go's `os.FileMode`.
     #[prost(uint32, tag = "2")]
     pub(crate) mode: u32,
     #[prost(uint32, tag = "3")]
@@ -51,10 +51,10 @@ pub(crate) struct Stat {
     pub(crate) gid: u32,
     #[prost(int64, tag = "5")]
     pub(crate) size: i64,
-    /// Nanoseconds since 1970.
+    /// The modification time, in nanoseconds since 1970.
     #[prost(int64, tag = "6")]
     pub(crate) modified: i64,
-    /// Where a symbolic link leads, or the path of the entry that a hard link is.
+    /// The target of a symbolic link, or the path of the first name of a hard link.
     #[prost(bytes = "vec", tag = "7")]
     pub(crate) link: Vec<u8>,
     #[prost(int64, tag = "8")]
@@ -74,7 +74,7 @@ impl Packet {
         Self { kind: PacketKind::Stat.into(), ..Self::default() }
     }
 
-    /// Asks for the bytes of a file, by the index of its entry.
+    /// Requests the bytes of a file, by the index of its entry.
     pub(crate) fn request(id: u32) -> Self {
         Self { kind: PacketKind::Request.into(), id, ..Self::default() }
     }
@@ -92,7 +92,7 @@ impl Packet {
     }
 }
 
-/// Bits of Go's `os.FileMode` beyond the nine permissions.
+/// The bits of Go's `os.FileMode` beyond the nine permission bits.
 pub(crate) mod mode {
     pub(crate) const DIRECTORY: u32 = 1 << 31;
     pub(crate) const SYMLINK: u32 = 1 << 27;

@@ -1,11 +1,11 @@
-//! One pattern.
+//! One pattern of a list.
 
 use std::iter::Peekable;
 use std::str::Chars;
 
 use regex::Regex;
 
-/// A pattern that is not valid.
+/// The error for a pattern that is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("pattern {pattern:?} is not valid")]
 pub struct PatternError {
@@ -13,7 +13,7 @@ pub struct PatternError {
     pub pattern: String,
 }
 
-/// One pattern, cleaned and compiled.
+/// A pattern after cleaning and compiling.
 #[derive(Clone, Debug)]
 pub(super) struct Pattern {
     cleaned: String,
@@ -21,28 +21,29 @@ pub(super) struct Pattern {
     rule: Rule,
 }
 
-/// How a path is compared. Most patterns need no regular expression, and contexts have many paths.
+/// The way to compare a path. Most patterns need no regular expression, which would be slow for contexts with many
+/// paths.
 #[derive(Clone, Debug)]
 enum Rule {
-    /// The pattern's text and no other.
+    /// The path is equal to the pattern's text.
     Exact,
-    /// `dir/**`: the text before the stars.
+    /// The pattern is `dir/**`; the text is the part before the stars.
     Prefix(String),
-    /// `**/name`: the text after the stars.
+    /// The pattern is `**/name`; the text is the part after the stars.
     Suffix(String),
-    /// All else.
+    /// Any other pattern.
     Regex(Regex),
 }
 
 impl Pattern {
-    /// Reads a pattern; `None` when it is empty.
+    /// Reads a pattern. Returns `None` if it is empty.
     pub(super) fn parse(text: &str) -> Result<Option<Self>, PatternError> {
         let trimmed = text.trim();
         if trimmed.is_empty() {
             return Ok(None);
         }
         let wrong = || PatternError { pattern: text.to_owned() };
-        // Cleaned with its `!`, as moby does: `!./a` stays `./a` and matches nothing.
+        // As in moby, the pattern is cleaned together with its `!`, so `!./a` keeps its `./` and matches nothing.
         let whole = clean(trimmed);
         let (cleaned, exclusion) = match whole.strip_prefix('!') {
             Some("") => return Err(wrong()),
@@ -69,7 +70,8 @@ impl Pattern {
         }
     }
 
-    /// The path that the pattern begins with, if the pattern is nothing but a path and perhaps stars at its end.
+    /// Returns the path that the pattern begins with. Returns `None` for a pattern with wildcards other than stars at
+    /// its end.
     pub(super) fn fixed_path(&self) -> Option<&str> {
         let path = self.cleaned.strip_suffix("/**").unwrap_or(&self.cleaned);
         let path = path.strip_suffix("/*").unwrap_or(path);
@@ -77,8 +79,8 @@ impl Pattern {
     }
 }
 
-/// Cleans a path as Go's `filepath.Clean` does: no empty and no `.` parts, `..` taken out where a part stands before
-/// it.
+/// Cleans a path as Go's `filepath.Clean` does: removes empty parts and `.`, and removes each `..` together with the
+/// part before it.
 pub(crate) fn clean(path: &str) -> String {
     let rooted = path.starts_with('/');
     let mut parts: Vec<&str> = Vec::new();
@@ -102,7 +104,8 @@ pub(crate) fn clean(path: &str) -> String {
     }
 }
 
-/// Whether Go's `filepath.Match` takes the pattern: classes have members and an end, nothing ends in a backslash.
+/// Returns true if Go's `filepath.Match` accepts the pattern: each class has members and an end, and no backslash is
+/// the last character.
 fn is_go_pattern(pattern: &str) -> bool {
     let mut chars = pattern.chars().peekable();
     while let Some(character) = chars.next() {
@@ -115,13 +118,13 @@ fn is_go_pattern(pattern: &str) -> bool {
     true
 }
 
-/// A class of characters, after its `[`.
+/// A class of characters, which follows a `[`.
 struct Class {
     negated: bool,
     members: Vec<(Member, Option<Member>)>,
 }
 
-/// A character of a class; an escaped letter may stand for something else in a regular expression.
+/// A character of a class. An escaped letter may have another meaning in a regular expression.
 struct Member {
     character: char,
     escaped: bool,
@@ -149,8 +152,8 @@ fn member(chars: &mut Peekable<Chars<'_>>) -> Option<Member> {
     }
 }
 
-/// Turns a pattern into a rule, the way moby does: the kind of rule is guessed on the way, and only what needs one
-/// becomes a regular expression.
+/// Compiles a pattern to a rule. Like moby, it begins with the cheapest kind of rule and chooses a regular expression
+/// only if a part of the pattern needs one.
 fn compile(pattern: &str) -> Option<Rule> {
     #[derive(PartialEq)]
     enum Kind {
@@ -166,7 +169,7 @@ fn compile(pattern: &str) -> Option<Rule> {
     while let Some(character) = chars.next() {
         match character {
             '*' if chars.next_if_eq(&'*').is_some() => {
-                // `**/` is `**`.
+                // `**/` has the same meaning as `**`.
                 chars.next_if_eq(&'/');
                 if chars.peek().is_none() {
                     if kind == Kind::Exact {
@@ -199,12 +202,12 @@ fn compile(pattern: &str) -> Option<Rule> {
                 regex.push_str(&class_text(&class(&mut chars)?)?);
                 kind = Kind::Regex;
             }
-            // A `]` without `[` stands for itself, but makes moby use a regular expression.
+            // A `]` without a `[` is a literal character, but makes moby use a regular expression.
             ']' => {
                 regex.push_str(r"\]");
                 kind = Kind::Regex;
             }
-            // Moby leaves it to the regular expression, where it is the beginning of the text.
+            // As in moby, `^` is not escaped, so in a regular expression it matches the beginning of the text.
             '^' => regex.push('^'),
             other => regex.push_str(&regex::escape(other.encode_utf8(&mut [0; 4]))),
         }
@@ -238,8 +241,8 @@ fn class_text(class: &Class) -> Option<String> {
     Some(text)
 }
 
-/// Translates a backslash and a character as Go's regular expressions read them: punctuation stands for itself, some
-/// letters for more.
+/// Translates an escaped character as Go's regular expressions read it: punctuation is literal, and some letters are
+/// classes or control characters.
 fn escaped(character: char) -> Option<String> {
     let text = match character {
         'd' => "[0-9]",
@@ -260,7 +263,7 @@ fn escaped(character: char) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// Writes the character so that it stands for itself, also inside a class.
+/// Writes the character as a literal, which is also valid inside of a class.
 fn literal(character: char) -> String {
     if character.is_ascii_punctuation() { format!("\\{character}") } else { character.to_string() }
 }

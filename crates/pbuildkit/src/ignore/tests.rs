@@ -1,4 +1,4 @@
-//! The cases are facts about moby/patternmatcher: what a pattern does to a path.
+//! Facts about moby/patternmatcher: the effect of a pattern on a path.
 
 use proptest::prelude::*;
 
@@ -8,7 +8,7 @@ fn matcher(patterns: &[&str]) -> Matcher {
     Matcher::new(patterns).unwrap()
 }
 
-/// Matches a path by walking down to it, as a walk of a tree does.
+/// Matches a path as a walk does, which comes to the path from the folders above it.
 fn matches_walking(matcher: &Matcher, path: &[u8]) -> bool {
     let mut parent = ParentMatch::default();
     for (index, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
@@ -80,7 +80,7 @@ fn go_s_own_table_of_patterns_holds() {
         ("*c", "abc", true),
         ("a*", "a", true),
         ("a*", "abc", true),
-        // The folder `ab` matches, and so all below it.
+        // The folder `ab` matches, and so does everything below it.
         ("a*", "ab/c", true),
         ("a*/b", "abc/b", true),
         ("a*/b", "a/c/b", false),
@@ -152,7 +152,7 @@ fn the_last_pattern_that_matches_decides() {
 
 #[test]
 fn a_folder_that_was_turned_back_before_anything_matched_is_forgotten_when_walking() {
-    // A quirk of moby's own two ways to ask. A walk decides what is sent.
+    // This is a quirk of moby, which has the same two ways to match. A walk decides which files are sent.
     let matcher = matcher(&["a/*", "!?"]);
     assert!(!matcher.matches(b"a/b"));
     assert!(matches_walking(&matcher, b"a/b"));
@@ -183,7 +183,7 @@ fn patterns() -> impl Strategy<Value = Vec<String>> {
 }
 
 proptest! {
-    /// Without `!`, walking down a tree gives the same answer as asking for the path alone.
+    /// Without `!`, matching during a walk gives the same answer as matching the path alone.
     #[test]
     fn walking_and_asking_agree(patterns in patterns(), path in path()) {
         let patterns: Vec<&str> = patterns.iter().map(|pattern| pattern.trim_start_matches('!')).collect();
@@ -192,7 +192,7 @@ proptest! {
         }
     }
 
-    /// A folder that is left out of a walk holds nothing that would have been sent.
+    /// A folder that a walk skips holds no file that would have been sent.
     #[test]
     fn a_folder_is_left_out_only_when_nothing_below_it_counts(patterns in patterns(), path in path()) {
         let Ok(matcher) = Matcher::new(&patterns) else { return Ok(()) };
@@ -209,7 +209,7 @@ proptest! {
         }
     }
 
-    /// No text makes the parser panic, and what it takes it can also use.
+    /// No text makes the parser panic, and every accepted pattern can be matched.
     #[test]
     fn any_text_is_a_pattern_or_an_error(text in "[a-z!*?/.\\\\\\[\\]^\\-\u{e9}]{0,12}", path in "[a-z/]{0,8}") {
         if let Ok(matcher) = Matcher::new(&[text]) {

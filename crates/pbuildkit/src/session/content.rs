@@ -1,8 +1,9 @@
-//! Folders of this machine as stores of content, which the engine reads images and caches from and writes caches to.
+//! Folders of this machine as content stores. The engine reads images and caches from them, and writes caches to
+//! them.
 //!
-//! Facts: containerd `api/services/content/v1/content.proto` and its server; BuildKit `session/content` (the metadata
-//! of a call name the store). A store is an OCI layout: a blob is the file `blobs/ALGORITHM/HEX`, and written bytes get
-//! that name only when their digest has been computed and is the promised one.
+//! A store is an OCI layout: a blob is the file `blobs/ALGORITHM/HEX`. Written bytes get this name only after their
+//! digest was computed and equals the expected digest. Sources: containerd `api/services/content/v1/content.proto`
+//! and its server; BuildKit `session/content` (the metadata of a call name the store).
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -24,14 +25,14 @@ use tonic::server::{Grpc, NamedService, ServerStreamingService, StreamingService
 use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
-/// The call's metadata that says which store is meant.
+/// The metadata key that names the store of a call.
 const STORE: &str = "buildkit-attachable-store-id";
-/// The largest piece that is sent at once.
+/// The most bytes in one sent piece.
 const PIECE: usize = 256 << 10;
-/// Pieces that wait to be sent.
+/// The most pieces that wait to be sent.
 const WAITING: usize = 4;
 
-/// The folders that the engine may use, by the name under which it asks for them.
+/// The folders that the engine may use, by the names that the engine uses for them.
 #[derive(Clone, Debug, Default)]
 pub struct ContentStores(pub BTreeMap<String, ContentStore>);
 
@@ -40,19 +41,19 @@ pub struct ContentStores(pub BTreeMap<String, ContentStore>);
 pub struct ContentStore {
     /// The folder.
     pub folder: PathBuf,
-    /// Whether the engine may add blobs to it.
+    /// True if the engine may add blobs to the folder.
     pub writable: bool,
-    /// The blobs that the engine wrote, or would have written if they were not there.
+    /// The blobs that the engine wrote, including those that existed already.
     pub written: WrittenBlobs,
 }
 
-/// The digests of the blobs that an engine wrote to a store, in the order in which they were complete. An exporter writes
-/// a manifest last.
+/// The digests of the blobs that an engine wrote to a store, in the order in which they were completed. An exporter
+/// writes its manifest last.
 #[derive(Clone, Debug, Default)]
 pub struct WrittenBlobs(Arc<Mutex<Vec<String>>>);
 
 impl WrittenBlobs {
-    /// The digests so far.
+    /// Returns the digests so far.
     #[must_use]
     pub fn list(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -64,19 +65,20 @@ impl WrittenBlobs {
 }
 
 impl ContentStore {
-    /// A folder that the engine only reads from.
+    /// Makes a store from which the engine can only read.
     #[must_use]
     pub fn readable(folder: PathBuf) -> Self {
         Self { folder, writable: false, written: WrittenBlobs::default() }
     }
 
-    /// A folder that the engine reads from and writes to.
+    /// Makes a store from which the engine can read, and to which it can write.
     #[must_use]
     pub fn writable(folder: PathBuf) -> Self {
         Self { folder, writable: true, written: WrittenBlobs::default() }
     }
 
-    /// Returns the file that a blob is in, or would be. A digest in another form could name any file, so it is refused.
+    /// Returns the path of a blob, which need not exist. A digest of another form could name any file, so it is
+    /// refused.
     fn blob(&self, digest: &str) -> Result<PathBuf, Status> {
         let wrong = || Status::invalid_argument("the digest is none");
         let (algorithm, hex) = digest.split_once(':').ok_or_else(wrong)?;
@@ -109,7 +111,7 @@ fn failed(what: &str, path: &Path, error: &io::Error) -> Status {
     Status::internal(format!("the client cannot {what} {}: {}", path.display(), error.kind()))
 }
 
-/// The service: cheap to clone.
+/// The content service. Clones are cheap.
 #[derive(Clone)]
 pub(crate) struct Content(Arc<ContentStores>);
 
@@ -159,7 +161,7 @@ impl tower::Service<http::Request<Body>> for Content {
                     let codec = ProstCodec::<WriteResponse, WriteRequest>::default();
                     Grpc::new(codec).streaming(Take(store), request).await
                 }
-                // A transfer that was given up leaves nothing, so there is never anything to give up or to go on with.
+                // A transfer that was given up leaves nothing behind, so there is nothing to resume or to abort.
                 "Status" | "Abort" => Status::not_found("nothing of that name is being written").into_http(),
                 "Write" => Status::permission_denied("the client lends this store for reading alone").into_http(),
                 _ => Status::unimplemented("the client has no such method").into_http(),
@@ -232,12 +234,12 @@ struct WriteResponse {
     digest: String,
 }
 
-/// `WriteAction` of the protocol; the first, `STAT`, asks alone.
+/// The values of `WriteAction` in the protocol. `STAT` only asks for the state of a transfer.
 const STAT: i32 = 0;
-/// The last: what came is whole.
+/// `COMMIT` ends a transfer and declares the blob complete.
 const COMMIT: i32 = 2;
 
-/// Answers what size a blob has.
+/// Answers questions about the size of a blob.
 struct Ask(ContentStore);
 
 impl UnaryService<DigestRequest> for Ask {
@@ -255,7 +257,7 @@ impl UnaryService<DigestRequest> for Ask {
     }
 }
 
-/// Sends a part of a blob.
+/// Sends a range of a blob.
 struct Give(ContentStore);
 
 impl ServerStreamingService<ReadRequest> for Give {
@@ -272,7 +274,7 @@ impl ServerStreamingService<ReadRequest> for Give {
             if offset > whole {
                 return Err(Status::out_of_range(format!("read past object length {whole} bytes")));
             }
-            // Nothing, or more than there is, is the rest.
+            // A size of zero, or one beyond the end, stands for the rest of the blob.
             let left = match u64::try_from(size) {
                 Ok(size @ 1..) => size.min(whole - offset),
                 _ => whole - offset,
@@ -289,7 +291,7 @@ impl ServerStreamingService<ReadRequest> for Give {
     }
 }
 
-/// Reads pieces, on a thread that may block, until the end or until nobody wants them.
+/// Reads pieces, on a thread that may block, until the end of the range or until the receiver is gone.
 fn send(mut file: File, offset: u64, left: u64, pieces: &mpsc::Sender<Result<ReadResponse, Status>>) -> io::Result<()> {
     file.seek(io::SeekFrom::Start(offset))?;
     let mut file = file.take(left);
@@ -309,7 +311,7 @@ fn send(mut file: File, offset: u64, left: u64, pieces: &mpsc::Sender<Result<Rea
     }
 }
 
-/// Takes a new blob.
+/// Receives a new blob.
 struct Take(ContentStore);
 
 impl StreamingService<WriteRequest> for Take {
@@ -327,7 +329,7 @@ impl StreamingService<WriteRequest> for Take {
                 while let Ok(Some(request)) = requests.message().await {
                     let commits = request.action == COMMIT;
                     let (store, taken) = (store.clone(), blob.take());
-                    // Each is answered before the next comes, so there is one at a time.
+                    // Each request is answered before the next one is read, so only one is in progress.
                     let step = tokio::task::spawn_blocking(move || write(&store, taken, &request)).await;
                     let answer = match step {
                         Ok(Ok((next, answer))) => {
@@ -348,14 +350,14 @@ impl StreamingService<WriteRequest> for Take {
     }
 }
 
-/// A blob that is being written, in a file that goes when it is not committed.
+/// A blob that is being written, in a temporary file that is removed unless the blob is committed.
 struct Blob {
     file: tempfile::NamedTempFile,
     hasher: Sha256,
     length: u64,
 }
 
-/// Carries out one message; the blob is gone after the last.
+/// Handles one message of a transfer. After the last message, no blob is returned.
 fn write(
     store: &ContentStore,
     blob: Option<Blob>,
@@ -378,7 +380,7 @@ fn write(
     if request.action != STAT {
         let offset = u64::try_from(request.offset).unwrap_or(u64::MAX);
         if offset == 0 && blob.length > 0 {
-            // The transfer begins anew.
+            // The transfer starts again from the beginning.
             blob.file.as_file_mut().set_len(0).map_err(wrong)?;
             blob.file.as_file_mut().rewind().map_err(wrong)?;
             (blob.hasher, blob.length) = (Sha256::new(), 0);
@@ -454,12 +456,12 @@ mod tests {
         assert_eq!(again.code(), tonic::Code::AlreadyExists);
         assert_eq!(store.written.list(), [promised.clone(), promised], "a blob that is there is as good as written");
 
-        // Another digest, a hole, a file given up: nothing is left of these transfers.
+        // A wrong digest, a gap, a transfer that was given up: none of them leaves a file behind.
         let (blob, _) = write(&store, None, &request(1, 0, b"other", "")).unwrap();
         assert!(write(&store, blob, &request(COMMIT, 5, b"", &digest(b"else"))).is_err());
         let (blob, _) = write(&store, None, &request(1, 0, b"other", "")).unwrap();
         assert_eq!(write(&store, blob, &request(1, 9, b"x", "")).err().unwrap().code(), tonic::Code::OutOfRange);
-        // From its beginning again.
+        // A transfer starts again from the beginning.
         let (blob, _) = write(&store, None, &request(1, 0, b"other", "")).unwrap();
         let (_, told) = write(&store, blob, &request(1, 0, b"new", "")).unwrap();
         assert_eq!((told.offset, told.digest), (3, digest(b"new")));

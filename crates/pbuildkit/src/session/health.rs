@@ -1,4 +1,4 @@
-//! The answer that we are alive. BuildKit asks every five seconds and gives up a session that fails twice.
+//! The health service. BuildKit calls it every five seconds, and ends a session that fails to answer twice.
 
 use std::pin::Pin;
 

@@ -1,8 +1,9 @@
-//! Receives the results that a build's exporters send back: one file (an archive), or a tree of files (BuildKit
+//! Receives the results that a build's exporters send back: an archive in one file, or a tree of files (BuildKit
 //! `session/filesync`, `FileSend`).
 //!
-//! The bytes go where the caller says, and nothing is trusted: the names in a tree may not lead out of its folder, and
-//! a result that broke off is not [complete](Receiver::is_complete), whatever the engine says about the build.
+//! The caller chooses the destination, and the sender is not trusted: names in a tree may not lead out of the
+//! destination's folder, and a result that broke off is never [complete](Receiver::is_complete), even if the engine
+//! reports success.
 
 mod tree;
 
@@ -29,19 +30,19 @@ use tonic_prost::ProstCodec;
 use crate::filesync::Packet;
 use crate::trouble::{Cause, Trouble};
 
-/// Messages that wait to be written: 64 of at most a few hundred KiB.
+/// The most messages that wait to be written. A message has at most a few hundred KiB.
 const WAITING: usize = 64;
 
-/// The call's metadata that says whose bytes come; absent where the engine knows of one exporter only.
+/// The metadata key for the index of the exporter that sends. Engines that know only one exporter do not set it.
 const EXPORTER: &str = "buildkit-attachable-exporter-id";
 
-/// Takes what one exporter sends. Clones are the same receiver.
+/// A receiver of the data of one exporter. Clones share its state.
 #[derive(Clone, Debug)]
 pub struct Receiver(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// The place's name for people, for errors.
+    /// The path of the destination, for messages.
     path: PathBuf,
     target: Target,
     taken: AtomicBool,
@@ -55,14 +56,14 @@ enum Target {
 }
 
 impl Receiver {
-    /// Writes the bytes that come into an open, empty file; errors name it `path`.
+    /// Makes a receiver that writes the data into an open, empty file. Errors name the file `path`.
     #[must_use]
     pub fn file(file: File, path: &Path) -> Self {
         Self::new(Target::File(file), path)
     }
 
-    /// Makes the tree that comes, in a folder that is made when it comes and that nobody else writes to; errors name it
-    /// `path`.
+    /// Makes a receiver of a tree of files. `folder` is created when the tree arrives, and nobody else may write to
+    /// it. Errors name it `path`.
     #[must_use]
     pub fn tree(folder: PathBuf, path: &Path) -> Self {
         Self::new(Target::Tree(folder), path)
@@ -73,13 +74,13 @@ impl Receiver {
         Self(Arc::new(inner))
     }
 
-    /// Whether everything came, to its end.
+    /// Returns true if the whole result was received.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.0.complete.load(Ordering::Acquire)
     }
 
-    /// Reports why it could not be taken, and gives the engine something to end with.
+    /// Reports why the result cannot be written, and returns a status for the engine.
     fn failed(&self, trouble: &Trouble, source: io::Error) -> Status {
         let status = Status::aborted(format!("the client cannot take the result: {}", source.kind()));
         trouble.report(Cause::Destination { path: self.0.path.clone(), source });
@@ -87,7 +88,7 @@ impl Receiver {
     }
 }
 
-/// The service: cheap to clone.
+/// The service of the receivers. Clones are cheap.
 #[derive(Clone)]
 pub(crate) struct Results {
     pub(crate) receivers: Arc<Vec<Option<Receiver>>>,
@@ -95,7 +96,7 @@ pub(crate) struct Results {
 }
 
 impl Results {
-    /// Takes the receiver that a call means; each is used once.
+    /// Returns the receiver that a call addresses. Each receiver is used only once.
     fn take(&self, headers: &http::HeaderMap) -> Option<Receiver> {
         let index = match headers.get(EXPORTER) {
             Some(index) => index.to_str().ok()?.parse().ok()?,
@@ -139,7 +140,7 @@ impl tower::Service<http::Request<Body>> for Results {
     }
 }
 
-/// A piece of a file, as it is on the wire (BuildKit `session/filesync/filesync.proto`, `BytesMessage`).
+/// A piece of a file, in the form of the wire (BuildKit `session/filesync/filesync.proto`, `BytesMessage`).
 #[derive(Clone, PartialEq, prost::Message)]
 struct Piece {
     #[prost(bytes = "bytes", tag = "1")]
@@ -177,7 +178,7 @@ async fn take_file(receiver: &Receiver, mut pieces: Streaming<Piece>, trouble: &
         match pieces.message().await {
             Ok(Some(piece)) => {
                 if sender.send(piece.data).await.is_err() {
-                    // The writer failed, and says why.
+                    // The writer failed, and `writing` holds its error.
                     break Ok(());
                 }
             }
@@ -207,7 +208,7 @@ impl StreamingService<Packet> for TakeTree {
         let (receiver, trouble) = (self.0.clone(), Arc::clone(&self.1));
         Box::pin(async move {
             let (sender, waiting) = mpsc::channel(WAITING);
-            // Unbounded, and still bounded: so many files are asked for at a time and no more.
+            // The channel needs no limit, because `tree::take` requests only a limited number of files at a time.
             let (answers, stream) = mpsc::unbounded_channel();
             let mut packets = request.into_inner();
             tokio::spawn(async move {
@@ -225,18 +226,18 @@ impl StreamingService<Packet> for TakeTree {
 
 type Answers = mpsc::UnboundedSender<Result<Packet, Status>>;
 
-/// Takes a tree, on a thread that may block.
+/// Receives a tree of files, on a thread that may block.
 fn take_tree(receiver: &Receiver, mut packets: mpsc::Receiver<Packet>, answers: &Answers, trouble: &Trouble) {
     let Target::Tree(folder) = &receiver.0.target else { return };
-    // A receiver of answers that left is a build that ended; it says why.
+    // If nobody receives the answers, the build has ended, and it reports the reason.
     let answer = |packet| drop(answers.send(Ok(packet)));
     let made = std::fs::DirBuilder::new().mode(0o700).create(folder).map_err(tree::End::from);
     match made.and_then(|()| tree::take(folder, || packets.blocking_recv(), answer)) {
         Ok(()) => {
-            // Before the last word, with which the engine ends its build.
+            // The flag is set before the last packet, because that packet lets the engine end its build.
             receiver.0.complete.store(true, Ordering::Release);
             let _ = answers.send(Ok(Packet::finish()));
-            // The engine says the same once more.
+            // The engine repeats the last packet.
             while packets.blocking_recv().is_some() {}
         }
         Err(tree::End::Engine) => drop(answers.send(Err(Status::aborted("the engine ended the transfer")))),

@@ -1,8 +1,8 @@
-//! Registry credentials, from where docker keeps them.
+//! Registry credentials, from the places where docker keeps them.
 //!
-//! BuildKit asks for a host's user and password and talks to the registry itself. Facts: docker/cli
-//! `cli/config/credentials` and `cli/config/memorystore` (`DOCKER_AUTH_CONFIG`, since 28.3), docker/docker-credential-helpers
-//! (protocol of the helper programs).
+//! BuildKit requests the user and password for a host, and then talks to the registry on its own. Sources: docker/cli
+//! `cli/config/credentials` and `cli/config/memorystore` (`DOCKER_AUTH_CONFIG`, since 28.3),
+//! docker/docker-credential-helpers (protocol of the helper programs).
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -21,16 +21,16 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tonic::{Request, Response, Status};
 
-/// How long a credential helper may take; it may ask its user.
+/// The time that a credential helper may take; it may have to ask the user.
 const HELPER_PATIENCE: Duration = Duration::from_secs(60);
-/// The host under which BuildKit asks for Docker Hub, and the key under which docker keeps it.
+/// The host name that BuildKit uses for Docker Hub, and the key that docker uses for it.
 const HUB_HOST: &str = "registry-1.docker.io";
 const HUB_KEY: &str = "https://index.docker.io/v1/";
 
-/// The variable that holds credentials in the form of `config.json`, as GitLab's runners set it.
+/// The variable that holds credentials in the form of `config.json`. GitLab's runners set it.
 const VARIABLE: &str = "DOCKER_AUTH_CONFIG";
 
-/// Where registry credentials come from. They are read when a registry asks, and not kept.
+/// The sources of registry credentials. They are read for each request, and never kept.
 #[derive(Clone, Debug)]
 pub struct Registries {
     docker_folder: Option<PathBuf>,
@@ -46,24 +46,25 @@ struct HelperAnswer {
 }
 
 impl Registries {
-    /// Makes an empty set of credentials: every registry sees a stranger.
+    /// Makes a source without credentials, so that every registry is accessed anonymously.
     #[must_use]
     pub fn anonymous() -> Self {
         Self { docker_folder: None, environment: |_| None }
     }
 
-    /// Takes the credentials of docker's client: those of `DOCKER_AUTH_CONFIG`, else those in `config.json` of its folder and
-    /// of the helpers that the file names.
+    /// Makes a source of the docker client's credentials: those in `DOCKER_AUTH_CONFIG`, or else those in
+    /// `config.json` of the client's folder and of the helpers that the file names.
     #[must_use]
     pub fn of_docker(folder: Option<PathBuf>) -> Self {
         Self { docker_folder: folder, environment: |name| std::env::var(name).ok() }
     }
 
-    /// Finds user and password for a registry's host; both are empty for a stranger, the user alone for a token.
+    /// Returns the user and the password for a registry's host. Both are empty for anonymous access. Only the user is
+    /// empty if the password is a token.
     ///
     /// # Errors
     ///
-    /// What is wrong with docker's configuration, or with the helper program that it names.
+    /// Returns a message about docker's configuration, or about the helper program that it names.
     pub async fn login(&self, host: &str) -> Result<(String, String), String> {
         let answer = self.credentials(host).await.map_err(|status| status.message().to_owned())?;
         Ok((answer.username, answer.secret))
@@ -84,10 +85,10 @@ impl Registries {
         Ok(take_entry(&mut configuration, key).map(of_entry).unwrap_or_default())
     }
 
-    /// The entry of the variable.
+    /// Returns the entry for a registry in `DOCKER_AUTH_CONFIG`.
     fn of_variable(&self, key: &str) -> Result<Option<RegistryEntry>, Status> {
         let Some(text) = (self.environment)(VARIABLE).filter(|text| !text.is_empty()) else { return Ok(None) };
-        // The parser's own words may quote the text, which holds credentials.
+        // The parser's own message may quote the text, which holds credentials.
         let mut configuration: DockerConfiguration = serde_json::from_str(&text).map_err(|error| {
             let (line, column) = (error.line(), error.column());
             Status::unavailable(format!(
@@ -98,10 +99,10 @@ impl Registries {
     }
 }
 
-/// Takes the entry of a registry, by docker's key for it.
+/// Removes and returns the entry of a registry, by docker's key for the registry.
 fn take_entry(configuration: &mut DockerConfiguration, key: &str) -> Option<RegistryEntry> {
     configuration.auths.remove(key).or_else(|| {
-        // Files written by hand have a scheme or a path: `https://registry.example/v2/`.
+        // In files written by hand, a key may have a scheme or a path, such as `https://registry.example/v2/`.
         let keys: Vec<String> = configuration.auths.keys().cloned().collect();
         let found = keys.into_iter().find(|candidate| host_of(candidate) == key)?;
         configuration.auths.remove(&found)
@@ -115,14 +116,14 @@ fn host_of(key: &str) -> &str {
 
 fn of_entry(entry: RegistryEntry) -> CredentialsResponse {
     if !entry.identity_token.is_empty() {
-        // An empty user tells BuildKit that the secret is a token.
+        // An empty user name tells BuildKit that the secret is a token.
         return CredentialsResponse { username: String::new(), secret: entry.identity_token };
     }
     let pair = STANDARD.decode(entry.auth.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     match pair.as_deref().and_then(|pair| pair.split_once(':')) {
         Some((user, password)) => CredentialsResponse {
             username: user.to_owned(),
-            // docker strips the NULs that old versions padded with.
+            // Like docker, this removes the zero bytes with which old versions padded the password.
             secret: password.trim_end_matches('\0').to_owned(),
         },
         None => CredentialsResponse { username: entry.username, secret: entry.password },
@@ -155,7 +156,8 @@ async fn ask_helper(name: &str, key: &str) -> Result<CredentialsResponse, Status
         Err(_) => return Err(failed("does not answer")),
     };
     if !output.status.success() {
-        // The protocol says "not found" with a failure and this text; the registry may still be open to all.
+        // The protocol reports "not found" as a failure with this text. The registry may still allow anonymous
+        // access.
         let text = String::from_utf8_lossy(&output.stdout);
         if text.contains("credentials not found") {
             return Ok(CredentialsResponse::default());
@@ -175,7 +177,7 @@ impl Auth for Registries {
     }
 
     async fn fetch_token(&self, _: Request<FetchTokenRequest>) -> Result<Response<FetchTokenResponse>, Status> {
-        // BuildKit then asks for the credentials and fetches the token itself.
+        // After this error, BuildKit requests the credentials and fetches the token itself.
         Err(Status::unavailable("tokens are fetched by BuildKit"))
     }
 

@@ -1,4 +1,5 @@
-//! Secrets for the engine, by their ids. Only the ids that this build mounts are answered.
+//! The secrets service, which gives the engine secrets by their ids. With a transformation, only the ids that the
+//! build mounts are served.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,11 +13,11 @@ pub const SECRET_LIMIT: usize = 500 * 1024;
 
 /// A source of secrets' values.
 pub trait SecretProvider: Send + Sync {
-    /// Returns the value under this id, or `None` when there is none.
+    /// Returns the value of this id, or `None` if there is no such secret.
     fn secret(&self, id: &str) -> Option<Vec<u8>>;
 }
 
-/// Nobody has any.
+/// A provider without any secret.
 pub(crate) struct NoSecrets;
 
 impl SecretProvider for NoSecrets {
@@ -25,31 +26,31 @@ impl SecretProvider for NoSecrets {
     }
 }
 
-/// A secret that the engine asked for.
+/// A secret that the engine requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AskedSecret {
     /// The id, cut to 256 characters.
     pub id: String,
     /// Our answer.
     pub answer: SecretAnswer,
-    /// How often it was asked for. The request does not say by which step, and a cached step asks for nothing.
+    /// The number of requests. A request does not name its step, and a cached step makes no request.
     pub times: u64,
 }
 
 /// Our answer to the engine's request for a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SecretAnswer {
-    /// The value.
+    /// The value was served.
     Served,
-    /// Nothing: nobody has a value under this id.
+    /// No value was served, because the provider has none under this id.
     Missing,
-    /// Nothing: no step of this build mounts this id (B11). Worth a warning.
+    /// No value was served, because no step of this build mounts the id (B11). This deserves a warning.
     NotMounted,
-    /// Nothing: the value is larger than [`SECRET_LIMIT`].
+    /// No value was served, because the value is larger than [`SECRET_LIMIT`].
     TooLarge,
 }
 
-/// Stands between the engine and the provider, and keeps the list.
+/// A gate between the engine and the provider. It decides which ids are served, and records the requests.
 pub(crate) struct SecretGate {
     provider: Arc<dyn SecretProvider>,
     state: Mutex<State>,
@@ -65,17 +66,17 @@ enum Open {
     Only(BTreeSet<String>),
 }
 
-/// A frontend in a loop must not fill our memory (B12).
+/// The most requests in the list. A frontend in a loop must not fill our memory (B12).
 const LIST_LIMIT: usize = 1000;
 const ID_LIMIT: usize = 256;
 
 impl SecretGate {
-    /// Serves every id that the provider knows, as docker does.
+    /// Makes a gate that serves every id of the provider, as docker does.
     pub(crate) fn open(provider: Arc<dyn SecretProvider>) -> Self {
         Self::with(provider, Open::Everything)
     }
 
-    /// Serves these ids, and those that are added when the build is known.
+    /// Makes a gate that serves these ids, and the ids that `allow` adds later.
     pub(crate) fn only(provider: Arc<dyn SecretProvider>, ids: impl IntoIterator<Item = String>) -> Self {
         Self::with(provider, Open::Only(ids.into_iter().collect()))
     }
@@ -131,7 +132,8 @@ impl Secrets for SecretGate {
         let id = request.into_inner().id;
         let (answer, value) = self.answer(&id);
         self.note(&id, answer);
-        // BuildKit takes only NotFound for "there is none", which is fine for an optional secret (B14).
+        // Only the status NotFound tells BuildKit that the secret does not exist. A step with an optional secret then
+        // runs without it (B14).
         let data = value.ok_or_else(|| Status::not_found(format!("secret {id}: not found")))?;
         Ok(Response::new(GetSecretResponse { data }))
     }

@@ -1,5 +1,5 @@
-//! SSH agents of this machine, for steps that mount one (BuildKit `session/sshforward`). Keys stay in the agent: a step
-//! can have something signed while it runs, and nothing of that can be in a layer.
+//! SSH agents of this machine, for steps that mount one (BuildKit `session/sshforward`). The keys stay in the agent:
+//! a step can only request signatures while it runs, so no key can get into a layer.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,17 +12,17 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-/// The id of a mount that names none.
+/// The id of a mount that gives no id.
 pub const DEFAULT_AGENT: &str = "default";
 
-/// The sockets of agents, by the id that steps mount.
+/// The sockets of the agents, by the ids that steps mount.
 #[derive(Clone, Debug, Default)]
 pub struct Agents(pub BTreeMap<String, PathBuf>);
 
 impl Agents {
     fn socket(&self, id: &str) -> Result<&PathBuf, Status> {
         if self.0.is_empty() {
-            // A client without agents answers so; BuildKit then says that no key was forwarded.
+            // A client without agents gives this status; BuildKit then reports that no key was forwarded.
             return Err(Status::unimplemented("no agent is forwarded"));
         }
         let id = if id.is_empty() { DEFAULT_AGENT } else { id };

@@ -1,4 +1,4 @@
-//! A context that comes as one archive: the engine fetches it from us as if from a web server (BuildKit
+//! A context that is one archive. The engine fetches it from the session as if from a web server (BuildKit
 //! `session/upload`).
 
 use std::io::{self, Read};
@@ -15,16 +15,16 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::session::observer::{ContextObserver, Permission};
 use crate::trouble::{Cause, Trouble};
 
-/// The host of addresses that the engine asks the session for.
+/// The host of the URLs that the engine fetches from the session.
 const HOST: &str = "buildkit-session";
 
-/// Under which name an observer is shown the archive.
+/// The name under which the archive is shown to an observer.
 const NAME: &str = "(archive)";
 
-/// How much is read and sent at a time, in bytes.
+/// The number of bytes that are read and sent at a time.
 const CHUNK: usize = 64 << 10;
 
-/// An archive of a build's context, packed or not, read once.
+/// An archive of a build's context, compressed or not, which can be read once.
 #[derive(Clone)]
 pub struct Archive {
     id: String,
@@ -32,20 +32,20 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Offers an archive, which is read when the engine asks for it.
+    /// Makes an archive, which is read when the engine requests it.
     #[must_use]
     pub fn new(source: impl Read + Send + 'static) -> Self {
         Self { id: uuid::Uuid::new_v4().simple().to_string(), source: Arc::new(Mutex::new(Some(Box::new(source)))) }
     }
 
-    /// The URL that the frontend gets as its `context`.
+    /// Returns the URL that the frontend gets as its `context`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{HOST}/{}", self.id)
     }
 }
 
-/// The service.
+/// The upload service.
 pub(crate) struct Uploads {
     pub(crate) archive: Option<Archive>,
     pub(crate) observer: Option<Arc<dyn ContextObserver>>,
@@ -53,7 +53,7 @@ pub(crate) struct Uploads {
 }
 
 impl Uploads {
-    /// Takes the archive's bytes, if the engine asks for this archive, and for the first time.
+    /// Returns the archive's bytes if the engine requests this archive for the first time.
     fn take(&self, metadata: &MetadataMap) -> Option<Box<dyn Read + Send>> {
         let value = |key: &str| metadata.get(key).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let archive = self.archive.as_ref()?;
@@ -64,7 +64,7 @@ impl Uploads {
 
 type Chunks = mpsc::Sender<Result<BytesMessage, Status>>;
 
-/// Reads the archive, shows it to the observer and sends it, on a thread that may block.
+/// Reads the archive, shows the bytes to the observer and sends them, on a thread that may block.
 fn send(
     mut source: Box<dyn Read + Send>,
     observer: Option<&dyn ContextObserver>,
@@ -83,7 +83,7 @@ fn send(
             return Err(stopped());
         }
         if chunks.blocking_send(Ok(BytesMessage { data })).is_err() {
-            // The engine hung up; the build says why.
+            // The engine closed the stream; the build reports the reason.
             return Ok(());
         }
     }
@@ -104,7 +104,7 @@ impl Upload for Uploads {
         tokio::task::spawn_blocking(move || {
             if let Err(cause) = send(source, observer.as_deref(), &sender) {
                 trouble.report(cause);
-                // An end without an error would be a whole archive to the engine.
+                // Without this error, the engine would take the part that was sent for the whole archive.
                 let _ = sender.blocking_send(Err(Status::aborted("the client stopped the upload")));
             }
         });

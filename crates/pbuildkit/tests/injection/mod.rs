@@ -1,5 +1,4 @@
-//! What steps find when they run on real engines: variables, files, configuration, and what the Dockerfile mounts
-//! itself.
+//! The variables, files, configuration and own mounts that steps find on real engines.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +9,7 @@ use pllb::{Definition, InjectError, Mode, MountTarget, Plan, PlannedSecret, Secr
 use crate::support::{Built, Flavour, builder, dockerfile, run_with, unique};
 use crate::values;
 
-/// Injects a plan and remembers the steps.
+/// A transformation that injects a plan and records the steps.
 struct Recorded {
     plan: Plan,
     steps: Vec<Step>,
@@ -93,7 +92,7 @@ async fn steps_of_any_form_and_any_user_find_what_the_plan_says() {
         assert_eq!(lines, [(4, 4), (5, 5), (6, 7), (8, 8), (9, 9)].map(Some), "{flavour:?}");
         assert_eq!(steps[4].mounted[0].target, MountTarget::File("/tmp/mine".into()));
 
-        // The digests of the report are those that the engine speaks of, and the names are the user's own text.
+        // The digests of the report are those in the engine's updates, and the names are the user's own text.
         let mut names = BTreeMap::new();
         for vertex in built.updates.iter().flat_map(|update| &update.vertices) {
             names.insert(vertex.digest.as_str(), vertex.name.as_str());

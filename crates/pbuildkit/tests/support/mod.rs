@@ -1,4 +1,4 @@
-//! Engines, requests and what builds said.
+//! The engines of the tests, requests for builds, and the updates of builds.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -46,12 +46,12 @@ pub(crate) async fn engine(flavour: Flavour) -> Engine {
     Engine::connect(&endpoint).await.unwrap_or_else(|error| panic!("{address}: {error}"))
 }
 
-/// Connects to BuildKit of the engine of a flavour.
+/// Connects to the BuildKit of the engine of a flavour.
 pub(crate) async fn builder(flavour: Flavour) -> Builder {
     Builder::connect(&engine(flavour).await).await.expect("BuildKit is there")
 }
 
-/// Stands between a client and an engine, until it is cut.
+/// A proxy between a client and an engine, which a test can cut.
 pub(crate) struct Proxy {
     _folder: TempDir,
     socket: PathBuf,
@@ -86,14 +86,14 @@ impl Proxy {
         Builder::connect(&engine).await.expect("BuildKit is there")
     }
 
-    /// Ends everything, as a killed engine would.
+    /// Cuts all connections, as a killed engine would.
     pub(crate) fn cut(&self) {
         self.listener.abort();
         self.connections.lock().expect("nobody panics with it").abort_all();
     }
 }
 
-/// Makes a build of a Dockerfile in memory, with an empty context.
+/// Makes a request for a build of a Dockerfile in memory, with an empty context.
 pub(crate) fn dockerfile(text: &str) -> BuildRequest {
     let mut request = BuildRequest::dockerfile();
     let files = BTreeMap::from([(PathBuf::from("Dockerfile"), text.as_bytes().to_vec())]);
@@ -102,25 +102,25 @@ pub(crate) fn dockerfile(text: &str) -> BuildRequest {
     request
 }
 
-/// A build that ended, and what it said.
+/// A build that ended, with its updates.
 pub(crate) struct Built<E: std::error::Error + 'static = std::convert::Infallible> {
     pub(crate) outcome: Result<BuildResult, BuildError<E>>,
     pub(crate) updates: Vec<StatusUpdate>,
 }
 
 impl<E: std::error::Error> Built<E> {
-    /// The names of all steps.
+    /// Returns the names of all steps.
     pub(crate) fn names(&self) -> Vec<&str> {
         self.updates.iter().flat_map(|update| &update.vertices).map(|vertex| vertex.name.as_str()).collect()
     }
 
-    /// Everything that steps printed.
+    /// Returns the output of all steps.
     pub(crate) fn log(&self) -> String {
         let bytes = self.updates.iter().flat_map(|update| &update.logs).flat_map(|log| log.bytes.clone());
         String::from_utf8_lossy(&bytes.collect::<Vec<u8>>()).into_owned()
     }
 
-    /// The digests of the steps whose result was there already, by name.
+    /// Returns the names of the steps whose results came from the cache.
     pub(crate) fn cached(&self) -> Vec<&str> {
         let vertices = self.updates.iter().flat_map(|update| &update.vertices);
         vertices.filter(|vertex| vertex.cached).map(|vertex| vertex.name.as_str()).collect()
@@ -150,7 +150,7 @@ pub(crate) async fn run_with<T: Transform>(
     Built { outcome, updates }
 }
 
-/// Builds a directory with the real `docker buildx`, and returns what it printed.
+/// Builds a directory with the real `docker buildx`, and returns the output.
 pub(crate) fn buildx(flavour: Flavour, root: &Path, arguments: &[&str]) -> String {
     let line = variable("PBUILD_TEST_BUILDX");
     let mut words = line.split_whitespace();
@@ -168,19 +168,19 @@ pub(crate) fn buildx(flavour: Flavour, root: &Path, arguments: &[&str]) -> Strin
     text
 }
 
-/// Makes a word that no other test, and no earlier run, uses.
+/// Makes a word that no other test and no earlier run uses.
 pub(crate) fn unique() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let random = fs::read_to_string("/proc/sys/kernel/random/uuid").expect("the kernel makes identifiers");
     format!("canary-{}-{}", COUNT.fetch_add(1, Ordering::Relaxed), random.trim())
 }
 
-/// Makes a number of seconds that nobody else sleeps.
+/// Makes a number of seconds that no other process sleeps.
 pub(crate) fn odd_number() -> u64 {
     1_000_000 + unique().bytes().fold(u64::from(std::process::id()), |sum, byte| (sum * 31 + u64::from(byte)) % 900_000)
 }
 
-/// Counts the processes of this machine that have this in their command line (arguments end in NUL).
+/// Counts the processes of this machine whose command lines begin with this text (arguments end in NUL).
 pub(crate) fn processes_with(text: &str) -> usize {
     let processes = fs::read_dir("/proc").expect("/proc is there").filter_map(Result::ok);
     let lines = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());

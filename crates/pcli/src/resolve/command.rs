@@ -1,4 +1,4 @@
-//! `from = { command = […] }`: a value that a program prints.
+//! `from = { command = […] }`: a program of the manifest that prints a value.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -18,22 +18,23 @@ use super::{CommandError, ResolveError};
 use crate::scrub;
 use pscreen::Cancellation;
 
-/// How long a program may run when the manifest does not say.
+/// The time that a program may run if the manifest sets no `timeout`.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How much of what a failing program says is shown, in bytes (C12).
+/// The most bytes that are shown of a failing program's standard error (C12).
 const LONGEST_COMPLAINT: usize = 2048;
 
-/// How much of it is read, so that values can be masked before it is cut.
+/// The most bytes that are read of a program's standard error. More is read than shown, so that values can be masked
+/// before the text is cut.
 const LONGEST_TALK: usize = 64 << 10;
 
-/// How long the pipes of a program that ended may stay open.
+/// The time that the pipes of a program that ended may stay open.
 const LEFTOVER: Duration = Duration::from_millis(500);
 
-/// How often a running program is looked at.
+/// The time between two looks at a running program.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// A program as the manifest names it. No shell reads the words.
+/// A program as the manifest names it. It is started directly, without a shell.
 pub(super) struct Command<'a> {
     pub(super) words: &'a [String],
     pub(super) directory: &'a Path,
@@ -42,11 +43,11 @@ pub(super) struct Command<'a> {
 }
 
 impl Command<'_> {
-    /// Runs it and takes what it prints, without the one line end that programs print last unless it is wanted raw
-    /// (C13).
+    /// Runs the program and returns its output, without the last line end unless the manifest sets `raw` (C13).
     ///
-    /// Its standard input is empty and no terminal asks it anything. It runs in a process group of its own, which is
-    /// ended as a whole when it is over, late, or the user stops the work.
+    /// The program's standard input is empty, so it cannot ask the user anything. It runs in a process group of its
+    /// own. The whole group is killed when the program has ended, when its time is up, or when the user stops the
+    /// work.
     pub(super) fn run(
         &self,
         name: &SecretName,
@@ -65,13 +66,14 @@ impl Command<'_> {
         let printed = Tap::on(child.stdout.take(), LONGEST_SECRET + 1);
         let said = Tap::on(child.stderr.take(), LONGEST_TALK);
         let (Ok(mut printed), Ok(mut said)) = (printed, said) else {
-            // Not a pipe of which one can read without waiting: not worth a deadlock.
+            // The pipe cannot be set to read without waiting. A read could then hang the tool, so the program is
+            // killed.
             let _ = child.kill();
             return Err(start_failed(io::ErrorKind::Unsupported.into()).into());
         };
         let timeout = self.timeout.unwrap_or(PATIENCE);
         let ended = wait(&child, [&mut printed, &mut said], timeout, cancellation);
-        // A pipe that cannot be set to read without waiting could hang the command.
+        // This ends a program whose time is up, and all children that a program left in its group.
         let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
         let status = child.wait().map_err(start_failed)?;
         if !ended? {
@@ -94,7 +96,7 @@ impl Command<'_> {
     }
 }
 
-/// One end of a pipe, of which the first bytes are kept.
+/// One end of a pipe, with the first bytes that came out of it.
 struct Tap {
     pipe: Option<File>,
     bytes: Zeroizing<Vec<u8>>,
@@ -107,12 +109,12 @@ impl Tap {
             let flags = rustix::fs::fcntl_getfl(pipe)? | OFlags::NONBLOCK;
             rustix::fs::fcntl_setfl(pipe, flags)?;
         }
-        // All the room at once: a vector that grows would leave copies behind.
+        // The vector gets all of its room at once, because a vector that grows leaves copies of the value in memory.
         Ok(Self { pipe, bytes: Zeroizing::new(Vec::with_capacity(limit)) })
     }
 
-    /// Takes what is there, without waiting; what is past the limit is dropped, so that the program can end. Gives back
-    /// whether there may be more at once.
+    /// Reads the bytes that are in the pipe, without waiting. Bytes past the limit are dropped, so that the program
+    /// can end. Returns true if the pipe may hold more bytes.
     fn drain(&mut self) -> bool {
         let Some(pipe) = &mut self.pipe else { return false };
         let mut chunk = Zeroizing::new([0; 16 << 10]);
@@ -131,13 +133,14 @@ impl Tap {
     }
 }
 
-/// Reads from both pipes what they hold; a pipe that is always full does not keep the other waiting.
+/// Reads from both pipes in turn, so that a pipe that is always full does not keep the other one waiting. Returns
+/// true if a pipe may hold more bytes.
 fn drain([one, other]: &mut [&mut Tap; 2]) -> bool {
     one.drain() | other.drain()
 }
 
-/// Waits for the end, which is left for the caller to take; `false` when time is up. Both pipes are drained meanwhile;
-/// a program that waits for one of them to empty would never end.
+/// Waits until the program ends, without reaping it; the caller does that. Returns false if its time is up. Both
+/// pipes are drained meanwhile, because a program that waits for an empty pipe would never end.
 fn wait(
     child: &Child,
     mut taps: [&mut Tap; 2],
@@ -163,8 +166,8 @@ fn wait(
     }
 }
 
-/// Takes what stands in the pipes of a program that ended. One that left its group before may hold them open; what it
-/// would write is not waited for.
+/// Reads the rest of the bytes in the pipes of a program that ended. A child that left the process group may hold the
+/// pipes open; after [`LEFTOVER`], its output is ignored.
 fn finish(mut taps: [&mut Tap; 2]) {
     let start = Instant::now();
     while taps.iter().any(|tap| tap.pipe.is_some()) && start.elapsed() < LEFTOVER {
@@ -174,17 +177,18 @@ fn finish(mut taps: [&mut Tap; 2]) {
     }
 }
 
-/// Masks the complaint of a program: the secrets read so far, and everything that the program printed. It is masked
-/// before it is cut, so that no beginning of a value stays at the cut.
+/// Masks the secrets read so far, and the program's own output, in a program's complaint. The text is masked before
+/// it is cut, so that the beginning of a value cannot remain at the cut.
 fn redacted(known: &[Secret], name: &SecretName, printed: &[u8], said: &[u8]) -> String {
     let builder =
         known.iter().fold(RedactorBuilder::new(), |builder, secret| builder.secret(secret.name(), secret.value()));
-    // Without a redactor nothing can be shown.
+    // Without a redactor, nothing may be shown.
     let Ok(redactor) = builder.mask(name.as_str(), printed.trim_ascii()).build() else { return String::new() };
     let mut stream = redactor.stream();
     let mut masked = stream.push(said);
     if said.len() < LONGEST_TALK {
-        // Otherwise what may be the beginning of a value is held back for good.
+        // A longer complaint was cut, so the end that the redactor holds back may be the beginning of a value, and is
+        // dropped.
         masked.extend(stream.finish());
     }
     let text = String::from_utf8_lossy(&masked);

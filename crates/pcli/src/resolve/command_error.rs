@@ -1,4 +1,4 @@
-//! Why a program gave no value.
+//! The errors of a program that should print a value.
 
 use std::io;
 use std::process::ExitStatus;
@@ -6,7 +6,7 @@ use std::process::ExitStatus;
 use pscreen::Diagnostic;
 use psecret::SecretName;
 
-/// Why a program gave no value. Only its name is told, never its arguments.
+/// The reason why a program gave no value. Messages name the program and never its arguments.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     /// The program could not be started.
@@ -26,9 +26,9 @@ pub enum CommandError {
         name: SecretName,
         /// The program.
         program: String,
-        /// How it ended.
+        /// The program's exit status.
         status: ExitStatus,
-        /// The beginning of what it wrote to standard error, redacted.
+        /// The beginning of the program's standard error, redacted.
         complaint: String,
     },
     /// The program ran too long and was ended.
@@ -38,13 +38,13 @@ pub enum CommandError {
         name: SecretName,
         /// The program.
         program: String,
-        /// How long it was given.
+        /// The time that the program had.
         seconds: u64,
     },
 }
 
 impl CommandError {
-    /// Adds what the program said.
+    /// Adds the program's own complaint, or advice, to the diagnostic.
     pub(super) fn complete(&self, diagnostic: Diagnostic) -> Diagnostic {
         match self {
             Self::Failed { program, complaint, .. } if !complaint.is_empty() => {

@@ -1,4 +1,4 @@
-//! `value = "…"`: secrets made of other secrets and plain configuration.
+//! `value = "…"`: secrets that are composed of other secrets and plain configuration.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,8 +11,8 @@ use super::index::SecretIndex;
 use super::{Purpose, ResolveError, Search};
 
 impl Search<'_> {
-    /// Makes every composed secret that can be made of what is known. Gives back the names of the others: they need
-    /// variables that exist at run time alone.
+    /// Composes every secret whose parts are known. Returns the names of the other composed secrets, which need
+    /// variables that exist only at run time.
     pub(super) fn compose(&mut self, manifest: &Path) -> Result<Vec<String>, ResolveError> {
         let declared = self.declared;
         let public: HashMap<&str, &str> =
@@ -40,17 +40,17 @@ impl Search<'_> {
     }
 }
 
-/// Returns how many bytes the value of a declared secret may have, in the shape in which it is delivered.
+/// Returns the most bytes that the value of a declared secret may have. The limit depends on its delivery.
 #[must_use]
 pub fn longest(secret: &papp::Secret) -> usize {
     match secret.delivery {
-        // `NAME=VALUE` and its end.
+        // The variable `NAME=VALUE` also has an equals sign and a final zero byte.
         papp::Delivery::Variable => LONGEST_VARIABLE - secret.name.len() - 2,
         papp::Delivery::File => LONGEST_SECRET,
     }
 }
 
-/// Composes a value: the text with the value of each name in its place.
+/// Composes a value: replaces each name in the text by its value.
 #[expect(clippy::disallowed_methods, reason = "door 30: a composed value is made of the values that it names")]
 fn fill(composed: &Composed<'_>, secrets: &SecretIndex, public: &HashMap<&str, &str>) -> UserSecret {
     let mut value = Zeroizing::new(Vec::new());

@@ -1,4 +1,4 @@
-//! Why a secret has no value, for people.
+//! The reasons why a secret has no value, and their diagnostics for people.
 
 use std::path::{Path, PathBuf};
 
@@ -10,33 +10,34 @@ use crate::SealedError;
 use crate::trust::{Act, Danger};
 use pscreen::{Diagnostic, Ending, Exit};
 
-/// A declared secret that was found nowhere.
+/// A declared secret that no source has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
-    /// Its name.
+    /// The secret's name.
     pub name: String,
-    /// The manifest's line that declares it.
+    /// The line of the manifest that declares the secret.
     pub line: usize,
-    /// A name that has a value and differs in its case alone.
+    /// A name that has a value and differs from the secret's name in case alone.
     pub similar: Option<String>,
 }
 
-/// A declared secret whose value the manifest may not get.
+/// A declared secret whose value the manifest may not read without trust.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Untrusted {
-    /// Its name.
+    /// The secret's name.
     pub name: String,
-    /// The act that the user would have to trust.
+    /// The act that the user would have to allow.
     pub act: Act,
-    /// Whether the work needs it.
+    /// True if the command needs the secret.
     pub needed: bool,
 }
 
-/// Why the secrets could not be had. No message holds a value.
+/// The reason why the secrets cannot be resolved. No message holds a value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResolveError {
-    /// A `--secret` flag is not what docker takes. Its text is not repeated.
+    /// A `--secret` flag has a form that docker does not accept either. Its text is not repeated, because it may hold
+    /// a value.
     #[error("invalid --secret ({} on the command line)", ordinal(*number))]
     Flag {
         /// The number of the flag, from 1.
@@ -53,66 +54,66 @@ pub enum ResolveError {
         /// The name.
         name: SecretName,
     },
-    /// Others can read an env file, and `--strict` was given.
+    /// Other users can read an env file, and `--strict` was given.
     #[error("other users of this machine can read the env file {}", path.display())]
     EnvFileOpenToOthers {
         /// The file.
         path: PathBuf,
     },
-    /// Values that no search can protect, and `--strict` was given.
+    /// The search cannot cover some values in full, and `--strict` was given.
     #[error("--strict: {}", unprotected(secrets))]
     NotSearchable {
-        /// Which, and why.
+        /// The secrets, each with the reason.
         secrets: Vec<(SecretName, Searchability)>,
     },
     /// A command of the manifest gave no value.
     #[error(transparent)]
     Command(#[from] CommandError),
-    /// Declared, needed and found nowhere.
+    /// Secrets that are declared and needed have no value in any source.
     #[error("{}", missing(secrets))]
     Missing {
         /// The manifest.
         path: PathBuf,
         /// All secrets that are missing.
         secrets: Vec<Missing>,
-        /// The purpose that needs them.
+        /// The purpose that needs the secrets.
         purpose: Purpose,
-        /// The manifest's own env files, which were searched for them.
+        /// The manifest's own env files, which were searched for the secrets.
         files: Vec<PathBuf>,
-        /// Whether a sealed store was searched for them too.
+        /// True if a sealed store was searched for the secrets, too.
         store: bool,
     },
-    /// The manifest would have to do something for a value, and the user did not say that it may.
+    /// The manifest would have to act for a value, and the user has not allowed the act.
     #[error("{}", untrusted(path, entries))]
     Untrusted {
         /// The manifest.
         path: PathBuf,
         /// All entries that are not trusted.
         entries: Vec<Untrusted>,
-        /// The purpose that needs them.
+        /// The purpose that needs the secrets.
         purpose: Purpose,
-        /// Why what was trusted once does not count.
+        /// The reason why the trust that the user gave earlier does not count.
         danger: Option<Danger>,
     },
-    /// The manifest would mount what is the host's, and the user did not say that it may.
+    /// The manifest would mount paths of the host, and the user has not allowed it.
     #[error("{} may not reach into this machine before you trust it", path.display())]
     UntrustedHost {
         /// The manifest.
         path: PathBuf,
-        /// The acts of the manifest.
+        /// The acts of the manifest that need trust.
         acts: Vec<Act>,
         /// The purpose of these acts.
         purpose: Purpose,
-        /// Why what was trusted once does not count.
+        /// The reason why the trust that the user gave earlier does not count.
         danger: Option<Danger>,
     },
-    /// An env file of the manifest is a symbolic link to somewhere else.
+    /// An env file of the manifest is a symbolic link that leads out of the manifest's folder.
     #[error("{} leads out of the manifest's folder", path.display())]
     Outside {
         /// The file.
         path: PathBuf,
     },
-    /// Values cannot be composed as the manifest says.
+    /// The values cannot be composed as the manifest says.
     #[error("{fault}")]
     Composition {
         /// The manifest.
@@ -120,12 +121,12 @@ pub enum ResolveError {
         /// The fault of the composition.
         fault: CompositionError,
     },
-    /// A secret of the build alone that no build can compose.
+    /// A composed secret that only builds need uses a value that no build has.
     #[error("secret `{name}` needs `{needs}`, which no build has")]
     NeverComposed {
         /// The manifest.
         path: PathBuf,
-        /// The line that declares it.
+        /// The line that declares the secret.
         line: usize,
         /// The secret.
         name: String,
@@ -135,7 +136,7 @@ pub enum ResolveError {
     /// The sealed store cannot be opened.
     #[error(transparent)]
     Store(#[from] SealedError),
-    /// Somebody asked the work to stop.
+    /// The user or the system ended the work.
     #[error("stopped")]
     Ended(Ending),
 }
@@ -165,12 +166,12 @@ fn untrusted(path: &Path, entries: &[Untrusted]) -> String {
     format!("{} may not get the {values} of {} before you trust it", path.display(), names.join(", "))
 }
 
-/// Adds the lines that ask for trust, each with the act that it asks for.
+/// Adds a line for each act that needs trust.
 fn acts_of<'a>(diagnostic: Diagnostic, path: &Path, acts: impl Iterator<Item = &'a Act>) -> Diagnostic {
     acts.fold(diagnostic, |diagnostic, act| diagnostic.note(format!("{}:{}: {}", path.display(), act.line, act.told)))
 }
 
-/// Finds an env file beside the manifest that nobody asked to read.
+/// Finds an env file beside the manifest that neither the manifest nor the command line names.
 fn unread_env_file(manifest: &Path, files: &[PathBuf]) -> Option<&'static str> {
     let folder = manifest.parent().unwrap_or(Path::new(""));
     let is_read = |name: &str| files.iter().any(|file| file == Path::new(name));
@@ -178,8 +179,9 @@ fn unread_env_file(manifest: &Path, files: &[PathBuf]) -> Option<&'static str> {
 }
 
 impl ResolveError {
-    /// Turns the error into a diagnostic for people. A missing secret also shows where it is declared and where we
-    /// looked. A trust error lists the lines of the manifest. Most errors end with what to do.
+    /// Turns the error into a diagnostic for people. For a missing secret, it also shows the declaration and the
+    /// sources that were searched. For missing trust, it lists the lines of the manifest. Most diagnostics end with
+    /// advice.
     #[must_use]
     pub fn diagnostic(&self) -> Diagnostic {
         let diagnostic = Diagnostic::from_error(self, self.exit());
@@ -250,7 +252,8 @@ impl ResolveError {
                     }
                 }
             }
-            // `id=NAME` alone means the variable, and the file of that name when there is no variable.
+            // `id=NAME` alone stands for the variable of that name, or for the file of that name if there is no such
+            // variable.
             Self::Secret(SecretError::Read { name, path, .. }) if path.as_os_str() == name.as_str() => diagnostic.help(
                 format!("set {name} in the environment of this command, or name the file: --secret id={name},src=FILE"),
             ),
@@ -295,7 +298,7 @@ impl ResolveError {
         }
     }
 
-    /// The code that the tool ends with.
+    /// Returns the exit code of the tool.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {

@@ -1,15 +1,16 @@
-//! The secrets that have a value so far, by name: a manifest or an env file may have a hundred thousand of them.
+//! The secrets that have a value so far, indexed by name, because a manifest or an env file may have a hundred
+//! thousand of them.
 
 use std::collections::HashMap;
 use std::ops::Deref;
 
 use psecret::{Secret, SecretName};
 
-/// Secrets in the order in which they were found, each name once.
+/// The found secrets, each name once. They keep the order in which they were found, except after a removal.
 #[derive(Debug, Default)]
 pub(super) struct SecretIndex {
     secrets: Vec<Secret>,
-    /// Where each name stands.
+    /// The index of each name in `secrets`.
     places: HashMap<String, usize>,
 }
 
@@ -22,7 +23,7 @@ impl SecretIndex {
         self.places.get(name).and_then(|place| self.secrets.get(*place))
     }
 
-    /// Adds a secret, or puts it in the place of the earlier one of that name.
+    /// Adds a secret, or replaces the earlier secret of the same name.
     pub(super) fn put(&mut self, secret: Secret) {
         match self.places.get(secret.name().as_str()) {
             Some(place) => self.secrets[*place] = secret,
@@ -33,7 +34,7 @@ impl SecretIndex {
         }
     }
 
-    /// Takes the secret of that name out. The last one takes its place.
+    /// Removes and returns the secret of this name. The last secret moves to its index.
     pub(super) fn remove(&mut self, name: &SecretName) -> Option<Secret> {
         let place = self.places.remove(name.as_str())?;
         let removed = self.secrets.swap_remove(place);
@@ -43,7 +44,7 @@ impl SecretIndex {
         Some(removed)
     }
 
-    /// All secrets that have a value.
+    /// Returns all secrets that have a value.
     pub(super) fn into_vec(self) -> Vec<Secret> {
         self.secrets
     }

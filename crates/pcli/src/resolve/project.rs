@@ -1,4 +1,4 @@
-//! The env files that the manifest names, as a place where values come from.
+//! The env files that the manifest names, as a source of values.
 
 use std::collections::HashMap;
 use std::fs;
@@ -13,33 +13,33 @@ use super::{ResolveError, readings};
 use crate::FoundManifest;
 use crate::trust::{Act, Trusted};
 
-/// The answer of the project's files to one name.
+/// The answer of the project's env files for one name.
 pub(super) enum Answer {
-    /// No file has the name.
+    /// No file has an entry for the name.
     Nothing,
-    /// A file is there, and the manifest may not read it for this secret yet.
+    /// A file may have the name, but the manifest may not read it for this secret yet.
     Refused(Act),
-    /// A file sets the name to nothing.
+    /// A file gives the name an empty value.
     Empty,
-    /// The value, the value that the other dialect reads in its place, and the source.
+    /// The value, the value that the other dialect would read (if it differs), and the source.
     Value(UserSecret, Option<UserSecret>, Source),
 }
 
-/// The project's own env files. Each is read when the first secret is looked for in it.
+/// The project's own env files. A file is read when the first secret is looked up in it.
 pub(super) struct ProjectFiles<'a> {
     directory: PathBuf,
-    /// The last one of the manifest first: it replaces those before it.
+    /// The files in reverse order of the manifest, because the last file wins.
     files: Vec<(&'a papp::EnvFile, State)>,
     warnings: Vec<String>,
-    /// The names that the dialects read differently, each with its file.
+    /// The values that the dialects read differently: the file, the name, and the line.
     split: Vec<(PathBuf, SecretName, usize)>,
 }
 
 enum State {
     Unread,
-    /// A checkout without the file is as good as one with an empty file.
+    /// The file does not exist. This counts as an empty file.
     Absent,
-    /// The entries by name; the last line of a name counts.
+    /// The file's entries by name. If a name has several lines, the last one counts.
     Read(HashMap<String, EnvEntry>),
 }
 
@@ -55,7 +55,8 @@ impl<'a> ProjectFiles<'a> {
         }
     }
 
-    /// Takes a secret's value out. Nothing of a file is read before the user trusts the manifest to.
+    /// Removes and returns a secret's value. A file is only read after the user allowed the manifest to read it for
+    /// this secret.
     pub(super) fn take(
         &mut self,
         secret: &papp::Secret,
@@ -79,7 +80,7 @@ impl<'a> ProjectFiles<'a> {
             }
             let State::Read(entries) = state else { continue };
             let Some(entry) = entries.remove(&secret.name) else { continue };
-            // A bare name would be the process environment's, which is asked for last.
+            // A bare name stands for the variable of the process environment, which is the last source.
             if let EnvValue::Literal(value) = entry.value {
                 if value.is_empty() {
                     return Ok(Answer::Empty);
@@ -109,8 +110,8 @@ impl<'a> ProjectFiles<'a> {
     }
 }
 
-/// Finds the real path of a file; `None` if there is no file. A file outside of the folder is refused: a symbolic link
-/// is a path that somebody else wrote.
+/// Returns the real path of a file, or `None` if the file does not exist. A symbolic link may lead anywhere, so a
+/// file outside of the folder is an error.
 fn inside(directory: &Path, path: &Path) -> Result<Option<PathBuf>, ResolveError> {
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
     let named = directory.join(path);
@@ -130,7 +131,8 @@ fn dialect(dialect: papp::EnvFileDialect) -> Dialect {
     }
 }
 
-/// Chooses the warnings about a file that other programs read too: only those matter that may change a secret's value.
+/// Returns the warnings about a file that other programs read, too. Only warnings about a possible change of a
+/// secret's value are kept.
 fn warnings(file: &papp::EnvFile, read: &EnvFile) -> Vec<String> {
     let counts = |warning: &&EnvFileWarning| {
         !matches!(

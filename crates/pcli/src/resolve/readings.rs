@@ -4,10 +4,10 @@ use std::path::Path;
 
 use psecret::{Dialect, EnvFileWarning, SecretName};
 
-/// How many names one line holds; a file may have a hundred thousand.
+/// The most names in one warning, because a file may have a hundred thousand.
 const NAMED: usize = 20;
 
-/// Says a warning about a file, with the command that mends it where there is one.
+/// Returns the text of a warning about a file, with the command that mends it if there is one.
 pub(super) fn warned(path: &Path, warning: &EnvFileWarning) -> String {
     let path = path.display();
     match warning {
@@ -16,7 +16,8 @@ pub(super) fn warned(path: &Path, warning: &EnvFileWarning) -> String {
     }
 }
 
-/// Warns in one line about all values of a file that the other dialect reads differently; `None` where there are none.
+/// Returns one warning about all values of a file that the other dialect reads differently, or `None` if there are no
+/// such values.
 pub(super) fn both(path: &Path, dialect: Dialect, split: &[(SecretName, usize)]) -> Option<String> {
     if split.is_empty() {
         return None;

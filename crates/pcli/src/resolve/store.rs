@@ -1,23 +1,23 @@
-//! The sealed store as a place where values come from.
+//! The sealed store as a source of values.
 
 use psecret::{Inputs, SecretName, Store, UserSecret};
 
 use super::ResolveError;
 use crate::{FoundManifest, ProjectStore, SealedError, sealed};
 
-/// The project's store. It is opened when the first secret is looked for in it: a command that needs nothing of the
-/// store needs no identity.
+/// The project's sealed store. It is opened when the first secret is looked up, so a command that needs nothing from
+/// the store needs no identity.
 pub(super) struct LazyStore<'a> {
     manifest: Option<&'a FoundManifest>,
     state: State,
 }
 
 enum State {
-    /// Nobody asked yet.
+    /// No secret was looked up yet.
     Unopened,
-    /// There is none.
+    /// The project has no store, or its error was returned already.
     Absent,
-    /// The store's content, of which secrets are taken.
+    /// The content of the store, without the secrets that were already taken.
     Open(Store),
     /// The store is not sealed for the user who runs this command.
     Closed(SealedError),
@@ -28,8 +28,8 @@ impl<'a> LazyStore<'a> {
         Self { manifest, state: State::Unopened }
     }
 
-    /// Takes a secret out. A store that cannot be opened is an error when the secret is needed: it may have a value
-    /// that comes before those of the other places. One that is damaged always is.
+    /// Removes and returns a secret. If the store is closed to this user and the secret is needed, this is an error,
+    /// because the store may have a value that wins over the process environment. A damaged store is always an error.
     pub(super) fn take(
         &mut self,
         name: &SecretName,
@@ -49,12 +49,12 @@ impl<'a> LazyStore<'a> {
         }
     }
 
-    /// Whether there is a store.
+    /// Returns true if the project has a store.
     pub(super) fn exists(&self) -> bool {
         matches!(self.state, State::Open(_) | State::Closed(_))
     }
 
-    /// Returns the warning about a store that stayed closed.
+    /// Returns a warning if the store stayed closed to this user.
     pub(super) fn into_warning(self) -> Option<String> {
         match self.state {
             State::Closed(error) => Some(format!("the sealed store is not used: {error}")),

@@ -1,4 +1,4 @@
-//! Where values come from, and what people are told when they come from nowhere.
+//! The sources of values, and the messages about secrets without a value.
 
 use std::ffi::OsString;
 use std::fs;
@@ -13,7 +13,7 @@ mod taken;
 
 const VALUE: &str = "c4n4ry-9f3b27e1";
 
-/// A folder with files, and what the process environment holds.
+/// A folder with files, and the variables of the process environment.
 struct Scene {
     folder: tempfile::TempDir,
     environment: Vec<(&'static str, OsString)>,
@@ -74,8 +74,8 @@ impl Scene {
     }
 }
 
-/// Checks that these secrets were found, in this order and with these values. The redactor compares them, so that no
-/// test opens a door: it masks the expected value as a whole, and the lengths are equal.
+/// Checks that the resolution has these secrets, in this order and with these values. The redactor does the
+/// comparison, so that no test opens a door: it masks the expected value as a whole, and the lengths are equal.
 #[track_caller]
 fn assert_found(resolution: &Resolution, expected: &[(&str, &str)]) {
     let names: Vec<&str> = resolution.secrets.iter().map(|secret| secret.name().as_str()).collect();
@@ -101,7 +101,7 @@ fn the_manifest_and_the_flag_say_which_parts_count() {
     assert_eq!(names(scene("")), ["A_TOKEN", "B_TOKEN"]);
     assert!(names(scene(", parts = false")).is_empty());
     assert_eq!(names(scene(", parts = [\"B_TOKEN\"]")), ["B_TOKEN"]);
-    // The flag wins.
+    // The flag's choice of parts wins over the manifest's.
     assert_eq!(names(scene(", parts = false").flag("id=ENV,src=DIR/env,parts=A_TOKEN")), ["A_TOKEN"]);
     assert!(names(scene("").flag("id=ENV,src=DIR/env,parts=false")).is_empty());
 }
@@ -176,7 +176,7 @@ fn what_the_work_does_not_need_is_taken_when_at_hand_and_never_required() {
     let resolution = given(Scene::new(manifest).trusted());
     assert_found(&resolution, &[("ONE", VALUE)]);
     assert_eq!(resolution.secrets[0].source(), &Source::Environment);
-    // The untaken variable is named, so that a search can say what it did not search for.
+    // The variable that was not read is named, so that a search can report it as not searched for.
     let resolution = given(Scene::new(manifest));
     assert_found(&resolution, &[]);
     let names: Vec<&str> = resolution.untrusted.iter().map(|entry| entry.name.as_str()).collect();
@@ -195,7 +195,7 @@ fn a_manifest_that_is_not_trusted_fetches_nothing() {
     exit code 2
     "#);
     assert!(!scene.folder.path().join("was-here").exists());
-    // Given by hand, nothing of the manifest has to act.
+    // If the value is given by hand, the manifest does not act.
     let scene = Scene::new(manifest).env_file("env", "KEY=by hand\n");
     assert_found(&scene.resolve(Purpose::Build).unwrap(), &[("KEY", "by hand")]);
 }
@@ -231,11 +231,11 @@ fn a_manifest_that_is_not_trusted_names_no_variable_of_the_process_environment()
       help: look at these lines, then `prun trust`; --secret id=AWS_SECRET_ACCESS_KEY for one command; --trust-config in CI
     exit code 2
     "#);
-    // A search takes what was given and says what it did not take.
+    // A search uses the values that the user gave, and reports the others.
     let resolution = scene.resolve(Purpose::Search).unwrap();
     assert_found(&resolution, &[("TAKEN", "given by hand")]);
     assert_eq!(resolution.untrusted[0].name, "AWS_SECRET_ACCESS_KEY");
-    // Named on the command line, the variable is taken by the user.
+    // If the user names the variable on the command line, it is read.
     let scene = scene.flag("id=AWS_SECRET_ACCESS_KEY");
     assert_found(
         &scene.resolve(Purpose::Run).unwrap(),
@@ -305,8 +305,8 @@ fn env_files_leave_out_what_is_no_secret_and_say_so() {
     );
 }
 
-/// D3: a name alone is looked up, and one that the environment lacks is told without being shown: it may be a line of a
-/// key (D19).
+/// D3: a name alone is looked up in the environment. If the environment lacks it, a warning says so without the name,
+/// which may be a line of a key (D19).
 #[test]
 fn a_name_alone_is_inherited_or_dropped_and_never_shown_d3() {
     let text = format!("KEY=\"-----BEGIN KEY-----\n{VALUE}\n{VALUE}+/=\n");
@@ -434,7 +434,7 @@ fn nested_values_that_wait_for_the_start_cost_nothing() {
 }
 
 impl Scene {
-    /// Seals these into the project's store, for an identity in a home beside it.
+    /// Seals these values into the project's store, for an identity in a home folder beside it.
     fn sealed(mut self, entries: &[(&str, &str)]) -> Self {
         let home = self.folder.path().join("home");
         self.environment.push(("HOME", home.into()));
@@ -501,14 +501,14 @@ fn a_store_that_nobody_here_can_open_is_an_error_when_it_is_needed_k6() {
         error.exit().code() == 41 && shown.contains("no identity at") && shown.contains("PBUILD_IDENTITY"),
         "{shown}"
     );
-    // Not needed, it is passed over, and said so.
+    // If the secret is not needed, the closed store is skipped with a warning.
     let resolution = scene.resolve(Purpose::Run).unwrap();
     assert_found(&resolution, &[("KEY", "by the environment")]);
     assert!(resolution.warnings[0].contains("the sealed store is not used"), "{:?}", resolution.warnings);
-    // Given before it, it is not opened at all.
+    // If a flag gives the value, the store is not opened at all.
     scene.sources.flags.push("id=KEY,env=KEY".to_owned());
     assert!(scene.resolve(Purpose::Build).unwrap().warnings.is_empty());
-    // Another identity is told apart from none.
+    // An identity that cannot open the store is reported differently from a missing identity.
     crate::identity_or_new(&scene.lookup()).unwrap();
     scene.sources.flags.clear();
     let error = scene.resolve(Purpose::Build).unwrap_err();
@@ -557,7 +557,7 @@ fn the_files_of_the_manifest_give_declared_names_alone_and_come_before_the_envir
 #[test]
 fn a_file_of_the_manifest_is_read_only_when_that_is_trusted_c11() {
     let text = format!("{FILES}[secrets]\nONE = {{}}\nTWO = {{ scope = \"run\" }}\n");
-    // A file that cannot be parsed would be an error if it were read.
+    // The file cannot be parsed, so reading it would be an error.
     let scene = Scene::new(&text).file(".env", "\"ONE").variable("ONE", VALUE);
     let shown = scene.shown(&scene.resolve(Purpose::Build).unwrap_err());
     assert!(shown.contains("`ONE` reads the env file \".env\"") && shown.contains("app.toml:1"), "{shown}");

@@ -1,4 +1,4 @@
-//! The passphrase that unwraps an identity: from a variable, or asked on the terminal.
+//! The passphrase that unwraps an identity, from a variable or from the terminal.
 
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
@@ -8,14 +8,14 @@ use pvault::{Environment, Identity, Passphrase, VaultError};
 
 use super::{NEW_PASSPHRASE_VARIABLE, PASSPHRASE_VARIABLE, SealedError};
 
-/// How often a person may mistype; a script never gets a second try (K6).
+/// The number of times that a person may type the passphrase. A passphrase in a variable is tried only once (K6).
 const TRIES: usize = 3;
 
-/// The identity that this process has already unwrapped. Unwrapping takes a second by design, and nobody wants to be
-/// asked twice for one command; the commands themselves open the identity where they need it.
+/// The identity that this process has already unwrapped. One command may load the identity in several places; without
+/// this cache, each of them would ask for the passphrase again, and unwrapping takes a second by design.
 static UNWRAPPED: Mutex<Option<(PathBuf, Identity)>> = Mutex::new(None);
 
-/// Reads the identity file, unwraps it if it is wrapped.
+/// Reads the identity file, and unwraps it if it is wrapped.
 pub(super) fn load(path: &Path, environment: &Environment<'_>) -> Result<Identity, SealedError> {
     match Identity::load(path) {
         Err(VaultError::NeedsPassphrase { .. }) => {}
@@ -30,7 +30,7 @@ pub(super) fn load(path: &Path, environment: &Environment<'_>) -> Result<Identit
     Ok(identity)
 }
 
-/// Whether the identity can be had without asking anybody.
+/// Returns true if the identity can be loaded without a question to the user.
 pub(super) fn is_at_hand(path: &Path, environment: &Environment<'_>) -> bool {
     if !matches!(Identity::load(path), Err(VaultError::NeedsPassphrase { .. })) {
         return true;
@@ -47,7 +47,7 @@ pub(super) fn create(path: &Path, environment: &Environment<'_>) -> Result<(), S
     Ok(())
 }
 
-/// Unwraps the identity file and returns the passphrase that opened it; `None` when the file is not wrapped.
+/// Unwraps the identity file and returns the passphrase that opened it. Returns `None` if the file is not wrapped.
 pub(super) fn current(path: &Path, environment: &Environment<'_>) -> Result<Option<Passphrase>, SealedError> {
     match Identity::load(path) {
         Err(VaultError::NeedsPassphrase { .. }) => unwrap(path, environment).map(|(_, passphrase)| Some(passphrase)),
@@ -76,7 +76,7 @@ fn unwrap(path: &Path, environment: &Environment<'_>) -> Result<(Identity, Passp
     Err(VaultError::WrongPassphrase { path: path.to_owned() }.into())
 }
 
-/// Takes a new passphrase from the variable, or asks for it.
+/// Returns a new passphrase from the variable, or asks the user for it.
 pub(super) fn fresh(environment: &Environment<'_>) -> Result<Passphrase, SealedError> {
     let passphrase = match given(NEW_PASSPHRASE_VARIABLE, environment)? {
         Some(passphrase) => passphrase,
@@ -101,8 +101,8 @@ fn given(variable: &'static str, environment: &Environment<'_>) -> Result<Option
     Ok(Some(Passphrase::new(text)))
 }
 
-/// Whether there is a person to ask: a job in CI has none, and neither has a process whose standard error, which shows
-/// the question, is no terminal.
+/// Returns true if a person can be asked. A job in CI has no person. Standard error must be a terminal, because it
+/// shows the question.
 fn can_ask(environment: &Environment<'_>) -> bool {
     let in_ci = environment("CI").is_some_and(|text| !text.is_empty());
     !in_ci && io::stderr().is_terminal() && std::fs::File::open("/dev/tty").is_ok()

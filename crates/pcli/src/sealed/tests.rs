@@ -4,7 +4,7 @@ use psecret::{SecretName, UserSecret};
 
 use super::*;
 
-/// A home and a project.
+/// A home folder and a project folder.
 struct Scene {
     home: tempfile::TempDir,
     project: tempfile::TempDir,

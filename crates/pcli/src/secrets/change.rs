@@ -1,4 +1,4 @@
-//! Making a store and changing what is in it.
+//! The commands that make a store and change its content.
 
 use std::io::{self, IsTerminal as _, Read, Write as _};
 use std::path::Path;
@@ -38,7 +38,8 @@ pub(super) fn init(project: &Project, arguments: &InitArguments, desk: &Desk) ->
     Ok(Exit::Done)
 }
 
-/// Sets what git needs to merge and compare the store. A store without it is a store all the same, so a failure is a warning.
+/// Makes the settings that git needs to merge and compare the store. The store works without them, so a failure is
+/// only a warning.
 fn prepare_git(project: &Project, desk: &Desk) {
     let folder = project.store.path().parent().unwrap_or(Path::new("."));
     match git::set(folder) {
@@ -58,7 +59,7 @@ fn prepare_git(project: &Project, desk: &Desk) {
 pub(super) fn set(project: &Project, arguments: &SetArguments, desk: &Desk) -> Result<Exit, SecretsError> {
     let name = SecretName::parse(&arguments.name)?;
     let identity = identity(&environment)?;
-    // Before a value is asked for in vain.
+    // The store is read first, so that the user does not type a value that cannot be stored.
     project.store.read(&identity)?;
     let stdin = io::stdin();
     let value = if stdin.is_terminal() { prompt(&name)? } else { from_reader(&name, stdin.lock(), arguments.raw)? };
@@ -69,16 +70,17 @@ pub(super) fn set(project: &Project, arguments: &SetArguments, desk: &Desk) -> R
     Ok(Exit::Done)
 }
 
-/// Asks the terminal, without echo.
+/// Asks for the value on the terminal, without echo.
 fn prompt(name: &SecretName) -> Result<UserSecret, SecretsError> {
     pscreen::ask(&format!("value of {name}: "))
         .map(|value| UserSecret::new(value.into_bytes()))
         .map_err(|source| SecretsError::Value { name: name.clone(), source })
 }
 
-/// Reads to the end, without the one line end that programs print last unless it is wanted raw.
+/// Reads a value to its end, and removes the last line end unless `raw` is set.
 fn from_reader(name: &SecretName, reader: impl Read, raw: bool) -> Result<UserSecret, SecretsError> {
-    // One byte more than any secret has, so that the buffer never moves and leaves no copy behind.
+    // The buffer has room for one byte more than the longest secret, so that it never moves and leaves no copy in
+    // memory.
     let mut value = Zeroizing::new(Vec::with_capacity(LONGEST_SECRET + 2));
     let _waiting = pscreen::waiting();
     reader
@@ -100,7 +102,7 @@ fn from_reader(name: &SecretName, reader: impl Read, raw: bool) -> Result<UserSe
 pub(super) fn unset(project: &Project, arguments: &UnsetArguments, desk: &Desk) -> Result<Exit, SecretsError> {
     let names = arguments.names.iter().map(|name| SecretName::parse(name)).collect::<Result<Vec<_>, _>>()?;
     project.store.change(&identity(&environment)?, |store| {
-        // Each is taken out at once, so that a name given twice is told like any other that is not there.
+        // Each name is removed at once, so that a name that the user gave twice is reported as absent.
         let absent: Vec<SecretName> = names.iter().filter(|name| store.take(name).is_none()).cloned().collect();
         if absent.is_empty() { Ok(()) } else { Err(SecretsError::NotThere { names: absent }) }
     })?;
@@ -132,7 +134,7 @@ pub(super) fn import(project: &Project, arguments: &ImportArguments, desk: &Desk
         }
         Ok::<_, SecretsError>(())
     })?;
-    // Without the name: a line without `=` may be a piece of a value.
+    // The warning does not show the name, because a line without `=` may be a piece of a value.
     for line in left {
         desk.stderr
             .warning(&format!("{}: line {line}: a name without a value; it is left out", arguments.file.display()));
@@ -150,7 +152,7 @@ pub(super) fn export(project: &Project, arguments: &ExportArguments, desk: &Desk
         return Err(SecretsError::Binary { names: binary });
     }
     let content = store.to_bytes();
-    // The recipients of the store, and the key of its digests, are no part of an env file.
+    // The lines of the recipients and of the digest key are not exported: they do not belong in an env file.
     let head: usize = content
         .split_inclusive(|byte| *byte == b'\n')
         .take_while(|line| line.starts_with(b"#@"))
@@ -166,7 +168,7 @@ pub(super) fn export(project: &Project, arguments: &ExportArguments, desk: &Desk
     Ok(Exit::Done)
 }
 
-/// Writes a new file of mode 0600 with this content, whole or not at all.
+/// Writes a new file of mode 0600 with this content. A failure leaves no partial file.
 fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;

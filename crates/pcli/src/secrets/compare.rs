@@ -1,4 +1,4 @@
-//! Two stores: what changed between them, and one made of both.
+//! The commands that compare and merge two stores.
 
 use std::fs;
 use std::io::Write as _;
@@ -12,10 +12,10 @@ use super::{Desk, DiffArguments, Project, SecretsError, environment};
 use crate::{STORE_NAME, SealedError, identity, scrub};
 use pscreen::Exit;
 
-/// The purpose of [`textconv`]'s digests. No digest of another purpose is equal to one of them.
+/// The purpose of the digests that [`textconv`] prints. Digests of different purposes never match.
 const PURPOSE: &str = "diff";
 
-/// How many digits of a digest are shown: enough to tell two values apart.
+/// The number of digits of a digest that are printed, enough to distinguish two values.
 const SHOWN: usize = 12;
 
 pub(super) fn diff(project: &Project, arguments: &DiffArguments, desk: &Desk) -> Result<Exit, SecretsError> {
@@ -57,12 +57,13 @@ fn committed(path: &Path, identity: &Identity) -> Result<Store, SecretsError> {
     }
     let failed = |source| SecretsError::Io { doing: "write a temporary file".to_owned(), source };
     let mut file = tempfile::NamedTempFile::new().map_err(failed)?;
-    // Sealed as it was committed.
+    // The bytes are still sealed, as they were committed.
     file.write_all(&shown.stdout).map_err(failed)?;
     read(file.path(), identity)
 }
 
-/// Opens any sealed store; an empty file is an empty one, which is what git has where there was none.
+/// Opens any sealed store. An empty file counts as an empty store, because git passes one for a store that did not
+/// exist.
 fn read(path: &Path, identity: &Identity) -> Result<Store, SecretsError> {
     if fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0) {
         return Ok(Store::default());
@@ -83,18 +84,18 @@ pub(super) fn textconv(file: &Path, desk: &Desk) -> Result<Exit, SecretsError> {
     Ok(Exit::Done)
 }
 
-/// Makes a short keyed digest of a value. Those who have the store's key see by it that the value changed, and nobody
-/// learns more from it.
+/// Makes a short keyed digest of a value. It shows that a value changed to anybody who has the store's key, and
+/// nothing else to anybody.
 fn fingerprint(store: &Store, name: &psecret::SecretName, key: Option<&DigestKey>) -> String {
     match (key, store.get(name)) {
         (Some(key), Some(value)) => key.digest(PURPOSE, name, value).chars().take(SHOWN).collect(),
-        // Sealed by hand: it has no key until it is changed here.
+        // A store that was sealed by hand has no key until pbuild changes it.
         _ => "set".to_owned(),
     }
 }
 
-/// Merges two stores for git, and writes the result to the file of ours. On a conflict that file stays as it is, and
-/// git says so.
+/// Merges two stores for git, and writes the result to the file `ours`. On a conflict, that file stays as it is, and
+/// git reports the conflict.
 pub(super) fn merge(base: &Path, ours: &Path, theirs: &Path, desk: &Desk) -> Result<Exit, SecretsError> {
     let identity = identity(&environment)?;
     let (old, mine, other) = (read(base, &identity)?, read(ours, &identity)?, read(theirs, &identity)?);
@@ -108,7 +109,7 @@ pub(super) fn merge(base: &Path, ours: &Path, theirs: &Path, desk: &Desk) -> Res
     if !identity.recipients().any(|own| recipients.contains(&own)) {
         return Err(SealedError::NotListed { path: ours.to_owned() }.into());
     }
-    // Git's file is a temporary one: neither lock nor backup may stay beside it.
+    // The file `ours` is a temporary file of git, so no lock and no backup may stay beside it.
     let state = tempfile::tempdir().map_err(|source| SecretsError::Io { doing: "make a folder".to_owned(), source })?;
     let file = SealedFile::open_shared(ours)?.with_state_in(state.path());
     file.lock()?.write(&merged.to_bytes(), &identity, &recipients)?;

@@ -1,4 +1,4 @@
-//! `secrets edit`: the editor gets a file that is in memory alone and is gone afterwards.
+//! `secrets edit`: the editor gets a file that exists only in memory and is removed afterwards.
 
 use std::ffi::OsString;
 use std::fs;
@@ -18,28 +18,28 @@ use super::{Desk, Project, SecretsError, environment};
 use crate::{identity, scrub};
 use pscreen::{Cancellation, Exit};
 
-/// The kernel's number for tmpfs (`linux/magic.h`).
+/// The number of tmpfs in the kernel (`linux/magic.h`).
 const TMPFS: u64 = 0x0102_1994;
 
-/// The edited file's name; the ending makes editors show it as what it is.
+/// The name of the edited file. Editors choose the highlighting by its extension.
 const FILE: &str = "secrets.env";
 
-/// How often the editor is looked at.
+/// The time between two looks at the running editor.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// How long an editor may take to end after it was asked to.
+/// The time that an editor has to end after it received SIGTERM.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// What the editor's file says of itself.
+/// The explanation in the editor's file.
 const EXPLANATION: &str = "\
 # The secrets of this project: NAME='value', one below the other. Save and close the editor to seal them.
 # Lines that begin with #@ belong to the store and stay as they are: its version, its readers, its key.
 ";
 
-/// The beginning of a line that says what is wrong with the next one.
+/// The beginning of a line that explains why the next line cannot be read.
 const REMARK: &str = "# cannot be read:";
 
-/// The most that is read back, in bytes.
+/// The most bytes that are read back from the editor's file.
 const LONGEST: u64 = 8 << 20;
 
 pub(super) fn run(project: &Project, desk: &Desk) -> Result<Exit, SecretsError> {
@@ -65,13 +65,13 @@ pub(super) fn run(project: &Project, desk: &Desk) -> Result<Exit, SecretsError> 
     Ok(Exit::Done)
 }
 
-/// Finds the editor's command line, which a shell runs.
+/// Returns the editor's command line, which a shell runs.
 fn editor(environment: &Environment<'_>) -> Option<OsString> {
     ["VISUAL", "EDITOR"].into_iter().filter_map(environment).find(|editor| !editor.is_empty())
 }
 
-/// Makes a folder of our own, mode 0700, on a file system in memory. When it is dropped, it goes with all that the
-/// editor left there.
+/// Makes a folder of mode 0700 on a file system in memory. When the folder is dropped, it is removed with everything
+/// that the editor left in it.
 fn memory(environment: &Environment<'_>) -> Result<tempfile::TempDir, SecretsError> {
     let runtime = environment("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
     let in_memory =
@@ -103,7 +103,8 @@ fn edited(store: &Store, editor: &OsString, folder: &Path, cancellation: &Cancel
         let content = Zeroizing::new(without_remarks(&content_of(&path)?));
         match Store::parse(&content) {
             Ok(store) => return Ok(store),
-            // Whoever leaves the text as it was does not want to go on; a script would go on forever.
+            // A user who leaves the text unchanged wants to stop. Without a terminal, a script would repeat the same
+            // error forever.
             Err(error) if *content == *last || !std::io::stdin().is_terminal() => {
                 return Err(SecretsError::Edited(error));
             }
@@ -118,7 +119,7 @@ fn edited(store: &Store, editor: &OsString, folder: &Path, cancellation: &Cancel
 /// Runs the editor on a file.
 fn edit(editor: &OsString, path: &Path, cancellation: &Cancellation) -> Result<(), SecretsError> {
     let failed = |source| SecretsError::Io { doing: "start the editor".to_owned(), source };
-    // As git does: the variable holds a shell's words, the file is an argument of its own.
+    // As in git, the variable holds words for a shell, and the file is a separate argument.
     let mut words = editor.clone();
     words.push(" \"$@\"");
     let mut command = Command::new("sh");
@@ -136,7 +137,7 @@ fn content_of(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretsError> {
     Ok(content)
 }
 
-/// Puts a word on what the lines are between the head of a store and its secrets.
+/// Inserts [`EXPLANATION`] between the head lines of a store and its secrets.
 fn with_explanation(content: &[u8]) -> Zeroizing<Vec<u8>> {
     let head: usize = content
         .split_inclusive(|byte| *byte == b'\n')
@@ -150,7 +151,7 @@ fn with_explanation(content: &[u8]) -> Zeroizing<Vec<u8>> {
     text
 }
 
-/// Puts the error above the line that it is about, or above everything.
+/// Inserts the error above the line that it is about, or at the top.
 fn with_remark(content: &[u8], error: &StoreError) -> Zeroizing<Vec<u8>> {
     let line = match error {
         StoreError::Line(error) => error.line,
@@ -168,7 +169,7 @@ fn with_remark(content: &[u8], error: &StoreError) -> Zeroizing<Vec<u8>> {
     text
 }
 
-/// Takes our remarks out again.
+/// Removes the lines that [`with_remark`] inserted.
 fn without_remarks(content: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(content.len());
     let lines = content.split_inclusive(|byte| *byte == b'\n');
@@ -176,8 +177,8 @@ fn without_remarks(content: &[u8]) -> Vec<u8> {
     text
 }
 
-/// Waits for the editor. While it runs, Ctrl-C is its own: editors give it a meaning, and its file must not vanish
-/// below it. Whoever ends us otherwise ends it too, so that the file does not stay behind.
+/// Waits for the editor. While the editor runs, Ctrl-C is ignored: editors use it themselves, and their file must not
+/// vanish. Any other signal that ends this process also ends the editor, so that the file is removed.
 fn wait(mut editor: Child, cancellation: &Cancellation) -> Result<ExitStatus, SecretsError> {
     let _held = cancellation.hold();
     let failed = |source| SecretsError::Io { doing: "wait for the editor".to_owned(), source };
@@ -207,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_not_in_memory_is_passed_over() {
-        // The file system under /proc is none that an editor may write to, and no tmpfs.
+        // The file system under /proc is not a tmpfs, so no editor's file may be put there.
         let folder = memory(&|name| (name == "XDG_RUNTIME_DIR").then(|| OsString::from("/proc"))).unwrap();
         assert!(folder.path().starts_with("/dev/shm"));
         let path = folder.path().to_owned();

@@ -9,13 +9,13 @@ use pvault::VaultError;
 use crate::SealedError;
 use pscreen::{Diagnostic, Ending, Exit};
 
-/// Why a command of `secrets` did not do its work. No message holds a value.
+/// The reason why a `secrets` command failed. No message holds a value.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretsError {
-    /// The store or the identity.
+    /// The store or the identity cannot be used.
     #[error(transparent)]
     Sealed(#[from] SealedError),
-    /// A name or a value that the store does not take, or a file that cannot be read.
+    /// The store does not accept a name or a value, or a file cannot be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
     /// The names are not in the store.
@@ -24,7 +24,7 @@ pub enum SecretsError {
         /// The names.
         names: Vec<SecretName>,
     },
-    /// The value could not be asked for or read.
+    /// The value could not be read from the terminal or standard input.
     #[error("failed to read the value of `{name}`")]
     Value {
         /// The name.
@@ -38,7 +38,7 @@ pub enum SecretsError {
         /// The names.
         names: Vec<SecretName>,
     },
-    /// A file could not be written or a program not be started.
+    /// A file could not be written, or a program could not be started.
     #[error("failed to {doing}")]
     Io {
         /// The action that failed.
@@ -46,31 +46,31 @@ pub enum SecretsError {
         /// The cause.
         source: io::Error,
     },
-    /// No folder is in memory.
+    /// No folder for the editor's file is in memory.
     #[error("there is no folder in memory for the editor's file: neither XDG_RUNTIME_DIR nor /dev/shm is a tmpfs")]
     NoMemory,
-    /// The editor is not named.
+    /// No variable names an editor.
     #[error("neither VISUAL nor EDITOR names an editor")]
     NoEditor,
-    /// The editor said that it failed; nothing was changed.
+    /// The editor failed; nothing was changed.
     #[error("the editor ended with {status}; nothing was changed")]
     Editor {
-        /// How it ended.
+        /// The editor's exit status.
         status: std::process::ExitStatus,
     },
-    /// Somebody ended the work.
+    /// The user or the system ended the work.
     #[error("ended; nothing was changed")]
     Ended(Ending),
-    /// The edited text is not a store any more; nothing was changed.
+    /// The edited text cannot be read as a store; nothing was changed.
     #[error("what was edited cannot be read; nothing was changed")]
     Edited(#[source] StoreError),
-    /// The head lines were edited.
+    /// The user changed the recipients in the head lines.
     #[error("the lines that begin with #@ recipient were changed; nothing else was")]
     EditedRecipients,
-    /// No reader of that text.
+    /// No recipient of the store matches the text.
     #[error("this recipient is not on the list")]
     NoSuchRecipient,
-    /// There is nothing to compare with.
+    /// The last commit has no store to compare with.
     #[error("there is no commit of git that has {}", path.display())]
     NotCommitted {
         /// The store.
@@ -82,7 +82,7 @@ pub enum SecretsError {
         /// The names.
         names: Vec<SecretName>,
     },
-    /// The identity is not in a file of ours.
+    /// The identity comes from a variable, so pbuild cannot change it.
     #[error("your identity comes from {}, so it cannot be renewed here", crate::IDENTITY_VARIABLE)]
     Elsewhere,
 }
@@ -98,7 +98,7 @@ impl From<VaultError> for SecretsError {
 }
 
 impl SecretsError {
-    /// Explains the error to people, and says what to do.
+    /// Explains the error to people, with advice.
     #[must_use]
     pub fn diagnostic(&self) -> Diagnostic {
         let plain = |exit| Diagnostic::from_error(self, exit);
@@ -113,7 +113,7 @@ impl SecretsError {
             Self::Secret(SecretError::EnvFile { error, .. }) => {
                 error.help().into_iter().fold(plain(Exit::Usage), Diagnostic::help)
             }
-            // Ctrl-C at the prompt.
+            // The user pressed Ctrl-C at the prompt.
             Self::Value { source, .. } if source.kind() == io::ErrorKind::Interrupted => {
                 plain(Ending::Interrupt.into())
             }

@@ -1,4 +1,4 @@
-//! `secrets list`: names, scopes, sources, set or missing, how long; never a value.
+//! `secrets list`: names, scopes, sources, states and rough lengths of secrets, never a value.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::resolve::{Purpose, Resolution, resolve};
 use crate::{FoundManifest, ProjectStore, find_manifest, foreign_manifest, identity};
 use pscreen::{Diagnostic, Exit};
 
-/// One line of the list.
+/// A row of the list.
 #[derive(Debug, Serialize)]
 struct Row {
     name: String,
@@ -22,22 +22,22 @@ struct Row {
     length: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     search: Option<String>,
-    /// The parts that are searched for beside the whole.
+    /// The names of the parts that are searched for beside the whole value.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     parts: Vec<String>,
 }
 
-/// Whether a secret has a value, and why not.
+/// The state of a secret's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum State {
-    /// There is.
+    /// The secret has a value.
     Set,
-    /// There is none.
+    /// The secret has no value.
     Missing,
-    /// The value is composed or fetched when a command needs it; a list needs none.
+    /// The value is composed or fetched only when a command needs it, and a list does not.
     WhenNeeded,
-    /// The value is there, but the user has not trusted the manifest with it yet.
+    /// The source has a value, but the user has not trusted the manifest to read it yet.
     NotTrusted,
     /// The store has a value, but the manifest declares no such secret.
     Undeclared,
@@ -84,7 +84,7 @@ pub(super) fn run(arguments: &ListArguments, dialect: Dialect, desk: &Desk) -> R
     Ok(Exit::Done)
 }
 
-/// Makes the rows: first the declared secrets in the manifest's order, then the names that only flags and env files
+/// Makes the rows: first the declared secrets in the manifest's order, then the secrets that only flags and env files
 /// have.
 fn rows(found: Option<&FoundManifest>, resolution: &Resolution) -> Vec<Row> {
     let declared = found.map(|found| found.manifest.secrets.as_slice()).unwrap_or_default();
@@ -132,17 +132,18 @@ fn present(secret: &Secret) -> Row {
     }
 }
 
-/// Makes the rows of names that the store has and nothing declares.
+/// Makes the rows of names that are in the store and that no manifest declares.
 ///
 /// # Errors
-/// Where no manifest asked for the store before, and it cannot be opened.
+/// Returns an error if the store cannot be opened and there is no manifest.
 fn undeclared(found: Option<&FoundManifest>, rows: &[Row]) -> Result<Vec<Row>, Diagnostic> {
     let directory = found.map(FoundManifest::directory).unwrap_or(Path::new(""));
     let Ok(store) = ProjectStore::beside(directory, &environment) else { return Ok(Vec::new()) };
     let content = match identity(&environment).and_then(|identity| store.read(&identity)) {
         Ok(content) => content,
         Err(error) if found.is_none() && store.exists() => return Err(error.diagnostic()),
-        // Without a store there is nothing to say, and with a manifest it has been said.
+        // If there is no store, there are no rows. With a manifest, `resolve` has already warned about the closed
+        // store.
         Err(_) => return Ok(Vec::new()),
     };
     let row = |name: &psecret::SecretName| Row {
@@ -166,7 +167,8 @@ fn scope(scope: papp::Scope) -> &'static str {
     }
 }
 
-/// Says roughly how long a value is, in bytes: enough to see a truncated paste, too little to help guessing.
+/// Returns the rough length of a value, in bytes: exact enough to notice a truncated paste, too inexact to help
+/// guessing.
 fn length_class(length: usize) -> &'static str {
     match length {
         0 => "empty",
@@ -181,7 +183,7 @@ fn length_class(length: usize) -> &'static str {
     }
 }
 
-/// Says how a value is searched for, and which of its parts are.
+/// Describes how a value is searched for, and names its searched parts.
 fn searched(row: &Row) -> String {
     const MOST_NAMED: usize = 4;
     let mut text = row.search.clone().unwrap_or_else(|| "–".to_owned());

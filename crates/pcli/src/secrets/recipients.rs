@@ -1,4 +1,4 @@
-//! The recipients of a store, and how the user's own key to it is kept.
+//! The commands for a store's recipients and for the user's own identity.
 
 use pvault::{Identity, Recipient};
 
@@ -55,7 +55,8 @@ pub(super) fn remove(project: &Project, arguments: &RecipientArguments, desk: &D
     Ok(Exit::Done)
 }
 
-/// Seals the store for the newest key of the identity; makes a new one first unless the store is behind.
+/// Seals the store for the newest key of the identity. Makes a new key first, unless the store does not list the
+/// newest key yet.
 pub(super) fn rotate(project: &Project, desk: &Desk) -> Result<Exit, SecretsError> {
     if environment(IDENTITY_VARIABLE).is_some_and(|text| !text.is_empty()) {
         return Err(SecretsError::Elsewhere);
@@ -87,7 +88,7 @@ pub(super) fn rotate(project: &Project, desk: &Desk) -> Result<Exit, SecretsErro
     Ok(Exit::Done)
 }
 
-/// Wraps the identity with another passphrase, or with none.
+/// Wraps the identity with a new passphrase, or removes its passphrase.
 pub(super) fn passphrase(remove: bool, desk: &Desk) -> Result<Exit, SecretsError> {
     if environment(IDENTITY_VARIABLE).is_some_and(|text| !text.is_empty()) {
         return Err(SecretsError::Elsewhere);

@@ -1,4 +1,4 @@
-//! The ledger as it lies in the sealed file.
+//! The form of the ledger in the sealed file.
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;

@@ -1,4 +1,4 @@
-//! The state of every step, and the place where everything is redacted.
+//! The state of every step. All texts are redacted on the board.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime};
@@ -9,37 +9,37 @@ use super::event::{Event, LogNews, LogStream, Position, StepNews, TransferNews, 
 use super::lines::{LineBuffer, Piece};
 use crate::visible::{log_line, one_line};
 
-/// How many lines of a step's log are kept for an error.
+/// The number of lines of a step's log that are kept for an error message.
 const TAIL: usize = 20;
 
-/// The longest kept line, in characters.
+/// The most characters that are kept of such a line.
 const LONGEST_TAIL_LINE: usize = 500;
 
-/// How the steps went.
+/// A summary of how the steps ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// How many steps ended well, cached ones among them.
+    /// The number of steps that succeeded, including cached ones.
     pub done: usize,
-    /// How many of them were cached.
+    /// The number of steps that were cached.
     pub cached: usize,
     /// The steps that failed, in the order in which they began.
     pub failed: Vec<FailedStep>,
 }
 
-/// A step that failed. All texts are redacted.
+/// A step that failed. All of its texts are redacted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedStep {
     /// The step's identity.
     pub id: String,
     /// The step's name.
     pub name: String,
-    /// The reason for which it failed.
+    /// The reason why the step failed.
     pub error: String,
-    /// The last lines that it wrote.
+    /// The last lines of the step's output.
     pub tail: Vec<String>,
 }
 
-/// How a step stands.
+/// The state of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum State {
     Waiting,
@@ -49,7 +49,7 @@ pub(super) enum State {
     Failed(String),
 }
 
-/// A step with everything that renderers need; all of it is redacted.
+/// A step with everything that renderers need. All of its texts are redacted.
 #[derive(Debug)]
 pub(super) struct Vertex {
     pub(super) id: String,
@@ -58,10 +58,10 @@ pub(super) struct Vertex {
     pub(super) state: State,
     pub(super) started: Option<SystemTime>,
     pub(super) completed: Option<SystemTime>,
-    /// When its present run began, by this machine's clock.
+    /// The time at which the current run of the step began, by this machine's clock.
     pub(super) running_since: Option<Instant>,
     pub(super) transfers: Vec<Transfer>,
-    /// Which steps were shown: the number is given when it begins.
+    /// The number that is shown for the step. It is assigned when the step begins.
     pub(super) number: Option<usize>,
     pub(super) tail: VecDeque<String>,
     outputs: BTreeMap<LogStream, Output>,
@@ -78,7 +78,8 @@ struct Output {
 pub(super) struct Transfer {
     pub(super) id: String,
     pub(super) name: String,
-    /// The text that people see. Docker shows the identity, which says more than the name: `transferring context:`.
+    /// The text that people see. Like docker, it uses the identity, which says more than the name: `transferring
+    /// context:`.
     pub(super) label: String,
     pub(super) current: u64,
     pub(super) total: u64,
@@ -87,23 +88,23 @@ pub(super) struct Transfer {
     pub(super) completed: Option<SystemTime>,
 }
 
-/// A difference on the board. Steps and transfers are named by their position.
+/// A change on the board. Steps and transfers are identified by their positions.
 #[derive(Debug)]
 pub(super) enum BoardEvent {
-    /// Something about the step; `began` and `ended` say whether its run did.
+    /// The step changed. `began` and `ended` are true if its run began or ended.
     Step {
         step: usize,
         began: bool,
         ended: bool,
     },
-    /// Redacted bytes, cut anywhere.
+    /// Redacted bytes of a step's log, which may begin and end anywhere.
     Chunk {
         step: usize,
         stream: LogStream,
         at: Option<SystemTime>,
         bytes: Vec<u8>,
     },
-    /// The bytes of a step's log as lines.
+    /// A line of a step's log, or a piece of one.
     Text {
         step: usize,
         stream: LogStream,
@@ -147,8 +148,8 @@ impl Board {
                 }
             }
         }
-        // An end closes the step's outputs, so it comes after everything that arrived together with it.
-        // Of several ends of one step that came together, the last one holds.
+        // The end of a step closes its outputs, so it is handled after all events that arrived with it. If several
+        // ends of one step arrived together, only the last one counts.
         for at in 0..ends.len() {
             let (step, news) = &ends[at];
             if ends[at + 1..].iter().all(|(later, _)| later != step) {
@@ -221,7 +222,7 @@ impl Board {
         if !news.inputs.is_empty() {
             step.inputs.clone_from(&news.inputs);
         }
-        // BuildKit says more than once that a step was cached, each time with new times.
+        // BuildKit repeats that a step was cached, each time with other times. The repetitions are ignored.
         if news.cached && step.state == State::Cached {
             return;
         }
@@ -354,8 +355,8 @@ impl Output {
 }
 
 impl Vertex {
-    /// Returns how long the step took or has taken; by the engine's clock when the step has ended, by ours while it
-    /// runs.
+    /// Returns the duration of the step's run: by the engine's clock if the step has ended, by this machine's clock
+    /// while it runs.
     pub(super) fn duration(&self, now: Instant) -> Option<Duration> {
         match (self.started, self.completed, self.running_since) {
             (Some(started), Some(completed), _) => Some(completed.duration_since(started).unwrap_or_default()),
@@ -368,7 +369,7 @@ impl Vertex {
         self.state == State::Running
     }
 
-    /// Returns the last lines of the log, with the lines that have not ended.
+    /// Returns the last lines of the log, including lines that have not ended yet.
     pub(super) fn last_lines(&self, count: usize) -> Vec<String> {
         let open =
             self.outputs.values().map(|output| tail_line(output.lines.current())).filter(|line| !line.is_empty());
@@ -402,7 +403,7 @@ fn push_pieces(
     }
 }
 
-/// Makes a line fit for an error message, without escapes.
+/// Prepares a line for an error message: removes escapes, and cuts the line.
 fn tail_line(bytes: &[u8]) -> String {
     let line = anstream::adapter::strip_str(&log_line(&String::from_utf8_lossy(bytes))).to_string();
     line.chars().take(LONGEST_TAIL_LINE).collect()

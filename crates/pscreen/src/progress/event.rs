@@ -1,47 +1,47 @@
-//! The news of a build, in plain types that know no engine.
+//! The events of a build, as plain types that do not depend on an engine.
 
 use std::time::SystemTime;
 
-/// One piece of news. Texts and bytes are as the engine sent them, not redacted.
+/// An event of a build. Texts and bytes are not redacted yet.
 #[derive(Debug)]
 pub enum Event {
-    /// A step began, went on or ended.
+    /// A step began, continued or ended.
     Step(StepNews),
-    /// A step wrote something.
+    /// A step wrote bytes to its log.
     Log(LogNews),
-    /// A part of a step moved on, such as a transfer.
+    /// A part of a step, such as a transfer, made progress.
     Transfer(TransferNews),
-    /// The frontend warns of something.
+    /// The frontend issued a warning.
     Warning(WarningNews),
-    /// The tool itself has something to say meanwhile: a label and a line.
+    /// The tool itself reports a fact while the build runs.
     Fact {
-        /// The first column.
+        /// The label, which is the first column.
         label: String,
-        /// The line.
+        /// The text of the fact, in one line.
         text: String,
     },
 }
 
-/// The state of a step; it comes again whenever something of it changes.
+/// The state of a step. It is sent again with every change.
 #[derive(Clone, Debug, Default)]
 pub struct StepNews {
-    /// The step's identity: BuildKit's vertex digest.
+    /// The identity of the step, which is BuildKit's digest of the vertex.
     pub id: String,
-    /// The step's name for people: `[2/4] RUN make`.
+    /// The name of the step for people, such as `[2/4] RUN make`.
     pub name: String,
-    /// The identities of what it builds on.
+    /// The identities of the steps that this step builds on.
     pub inputs: Vec<String>,
-    /// When it began.
+    /// The time at which the step began.
     pub started: Option<SystemTime>,
-    /// When it ended.
+    /// The time at which the step ended.
     pub completed: Option<SystemTime>,
-    /// Whether the step's result was there already.
+    /// True if the step's result came from the cache.
     pub cached: bool,
-    /// Why it failed.
+    /// The reason why the step failed.
     pub error: Option<String>,
 }
 
-/// Which output of a step.
+/// The output stream of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogStream {
     /// Standard output.
@@ -50,65 +50,65 @@ pub enum LogStream {
     Error,
 }
 
-/// Bytes of a step's log, cut anywhere.
+/// Bytes of a step's log, which may begin and end anywhere.
 #[derive(Clone)]
 pub struct LogNews {
-    /// The step.
+    /// The identity of the step.
     pub step: String,
-    /// Which of its outputs.
+    /// The output stream that the step wrote to.
     pub stream: LogStream,
-    /// When.
+    /// The time at which the step wrote the bytes.
     pub at: Option<SystemTime>,
     /// The bytes.
     pub bytes: Vec<u8>,
 }
 
 impl std::fmt::Debug for LogNews {
-    /// Leaves out the bytes, which nobody has redacted yet.
+    /// Leaves out the bytes, which are not redacted yet.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "LogNews({}, {:?}, {} bytes)", self.step, self.stream, self.bytes.len())
     }
 }
 
-/// A part of a step.
+/// The progress of a part of a step.
 #[derive(Clone, Debug, Default)]
 pub struct TransferNews {
     /// The transfer's identity within the step: `transferring context:`.
     pub id: String,
-    /// The step.
+    /// The identity of the step.
     pub step: String,
-    /// The subject of the transfer, when it differs from the identity.
+    /// The name of the transferred object, if it differs from the identity.
     pub name: String,
-    /// How much is done, in bytes.
+    /// The number of bytes that are done.
     pub current: u64,
-    /// How much there is; 0 when unknown.
+    /// The whole number of bytes, or 0 if it is unknown.
     pub total: u64,
-    /// When this was so.
+    /// The time of this progress.
     pub at: Option<SystemTime>,
-    /// When it began.
+    /// The time at which the part began.
     pub started: Option<SystemTime>,
-    /// When it ended.
+    /// The time at which the part ended.
     pub completed: Option<SystemTime>,
 }
 
 /// A warning of the frontend.
 #[derive(Clone, Debug, Default)]
 pub struct WarningNews {
-    /// The step that it is about; may be empty.
+    /// The identity of the step that the warning is about; may be empty.
     pub step: String,
-    /// 1 is the usual level.
+    /// The level of the warning. Most warnings have level 1.
     pub level: i64,
-    /// One line.
+    /// The warning in one line.
     pub short: String,
-    /// More lines.
+    /// The explanation, in several lines.
     pub detail: Vec<String>,
-    /// Where it is explained; may be empty.
+    /// The address of a page that explains the warning; may be empty.
     pub url: String,
-    /// Where in a file.
+    /// The lines of a file that the warning is about.
     pub place: Option<Position>,
 }
 
-/// Lines of a file, from 1, both ends included.
+/// A range of lines of a file. The first line of a file has number 1, and both ends belong to the range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
     /// The file.

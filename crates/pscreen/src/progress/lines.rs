@@ -1,43 +1,43 @@
-//! From redacted chunks to lines.
+//! Divides redacted chunks of a log into lines.
 
 use std::time::{Duration, Instant};
 
-/// A line longer than this leaves in pieces (L6).
+/// The longest piece of a line, in bytes. Longer lines are shown in pieces (L6).
 const LONGEST_PIECE: usize = 16 * 1024;
 
-/// How long text without a line end waits for one (L5).
+/// The time that a text waits for its line end before it is shown (L5).
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// A line, or a piece of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Piece {
-    /// The text, without its end. Any bytes: steps print what they like.
+    /// The text without its line end. It may be any bytes, because steps may print any bytes.
     pub(super) text: Vec<u8>,
-    /// Whether the piece goes on where the piece before it stopped.
+    /// True if the piece continues the line of the previous piece.
     pub(super) continues: bool,
-    /// The line ends here.
+    /// True if the line ends with this piece.
     pub(super) ends: bool,
 }
 
-/// Collects one output of one step.
+/// Collects one output stream of one step.
 ///
-/// A carriage return that no line end follows begins the line anew, as on a terminal: of a progress bar the last state
-/// is a line, and not every state before it.
+/// As on a terminal, a carriage return without a line end starts the line again. A progress bar therefore becomes one
+/// line with its last state, not a line for every state.
 #[derive(Debug, Default)]
 pub(super) struct LineBuffer {
     text: Vec<u8>,
-    /// The last byte was a carriage return.
+    /// True if the last byte was a carriage return.
     returned: bool,
-    /// The line was begun anew, so it is not shown before its end.
+    /// True if a carriage return started the line again. Such a line is not shown before its end.
     rewritten: bool,
-    /// A piece of this line has left.
+    /// True if a piece of this line was already shown.
     open: bool,
-    /// When the first byte of `text` came.
+    /// The time at which the first byte of `text` arrived.
     since: Option<Instant>,
 }
 
 impl LineBuffer {
-    /// Takes bytes and gives out what they complete.
+    /// Adds bytes, and appends the completed lines and pieces to `out`.
     pub(super) fn push(&mut self, bytes: &[u8], now: Instant, out: &mut Vec<Piece>) {
         for part in bytes.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
             let (text, end) = match part.split_last() {
@@ -63,7 +63,7 @@ impl LineBuffer {
         }
     }
 
-    /// Gives out a line that waits too long for its end.
+    /// Appends the text to `out` if it has waited too long for its line end.
     pub(super) fn tick(&mut self, now: Instant, out: &mut Vec<Piece>) {
         let late = self.since.is_some_and(|since| now.saturating_duration_since(since) >= PATIENCE);
         if late && !self.rewritten && !self.returned {
@@ -77,14 +77,14 @@ impl LineBuffer {
         }
     }
 
-    /// Ends the output: what is left is a line.
+    /// Ends the output. The remaining text becomes a line.
     pub(super) fn finish(&mut self, out: &mut Vec<Piece>) {
         if self.open || !self.text.is_empty() {
             self.end(out);
         }
     }
 
-    /// The text on the line that has not ended.
+    /// Returns the text of the line that has not ended.
     pub(super) fn current(&self) -> &[u8] {
         &self.text
     }
@@ -92,7 +92,7 @@ impl LineBuffer {
     fn begin_anew_after_return(&mut self, out: &mut Vec<Piece>) {
         if self.returned {
             if self.open {
-                // A piece that was shown cannot be taken back, so it stays a line of its own.
+                // A piece that was already shown cannot be removed, so it becomes a line of its own.
                 self.end(out);
             }
             self.text.clear();
@@ -112,7 +112,8 @@ impl LineBuffer {
     }
 }
 
-/// Counts the bytes that hold whole characters: a character cut at the end stays for the next piece.
+/// Returns the length of the bytes without a character that is cut at their end. The cut character stays for the next
+/// piece.
 fn whole_characters(bytes: &[u8]) -> usize {
     let cut = (1..=3.min(bytes.len())).find(|back| {
         let length = match bytes[bytes.len() - back] {
@@ -124,7 +125,7 @@ fn whole_characters(bytes: &[u8]) -> usize {
         length > *back
     });
     match cut {
-        // Never nothing: a piece of one character's bytes alone would not move on.
+        // The result is never 0, because a piece that consists of one cut character must be shown, too.
         Some(back) if back < bytes.len() => bytes.len() - back,
         _ => bytes.len(),
     }

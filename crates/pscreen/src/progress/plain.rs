@@ -1,4 +1,4 @@
-//! One line for each fact, in order: docker's plain format, for pipes and CI.
+//! Docker's plain format for pipes and CI: one line for each fact, in order.
 
 use std::time::{Instant, SystemTime};
 
@@ -11,14 +11,15 @@ use crate::{Diagnostic, Printer};
 
 /// Writes `#5 [2/4] RUN …`, `#5 0.123 text`, `#5 DONE 0.2s`, `#5 CACHED`, `#5 ERROR: …`.
 ///
-/// Unlike docker's, a line is written when it comes, also while another step speaks: every line has its number.
+/// Unlike docker's printer, it writes every line at once, even between the lines of another step; the number shows
+/// the step of each line.
 #[derive(Debug, Default)]
 pub(super) struct Plain {
-    /// The steps whose heading was written, by position.
+    /// Whether the heading of a step was written, by the step's position.
     headed: Vec<bool>,
-    /// The output whose line has not ended on the paper.
+    /// The output stream whose line was written without its end.
     open: Option<(usize, LogStream)>,
-    /// Something was written.
+    /// True if any line was written.
     begun: bool,
 }
 
@@ -50,7 +51,7 @@ impl Plain {
                 BoardEvent::Transfer { step, transfer } => {
                     let step_of = &board.steps[*step];
                     let transfer = &step_of.transfers[*transfer];
-                    // States on the way would be a line each; the end says how much it was.
+                    // Only the end of a transfer is written, with its size. A line for every state would be too much.
                     if transfer.completed.is_some() {
                         self.heading(board, *step, printer);
                         let size = amount(transfer.current, transfer.total);
@@ -97,7 +98,7 @@ impl Plain {
             State::Cached => format!("{DIMMED}CACHED{DIMMED:#}"),
             State::Failed(error) if is_cancellation(error) => format!("{ERROR}CANCELED{ERROR:#}"),
             State::Failed(error) => format!("{ERROR}ERROR{ERROR:#}: {error}"),
-            // Without an end there is none to measure.
+            // The duration is only known if the step has a beginning and an end.
             State::Done | State::Waiting | State::Running => match step.duration(Instant::now()) {
                 Some(duration) => format!("{DIMMED}DONE {}{DIMMED:#}", seconds(duration)),
                 None => format!("{DIMMED}DONE{DIMMED:#}"),
@@ -118,14 +119,15 @@ impl Plain {
     }
 }
 
-/// Writes `#5 0.123 `: the number and the seconds since the step began.
+/// Returns the beginning of a log line, such as `#5 0.123 `: the step's number, and the seconds since the step began.
 fn prefix(step: &Vertex, at: Option<SystemTime>) -> String {
     let since = at.zip(step.started).map(|(at, started)| at.duration_since(started).unwrap_or_default());
     let since = since.map_or_else(String::new, |since| format!("{:.3} ", since.as_secs_f64()));
     format!("#{} {DIMMED}{since}{DIMMED:#}", step.number.unwrap_or_default())
 }
 
-/// Writes ` 2.05kB` or ` 1.00MB / 2.00MB`, in docker's units; nothing when nothing was counted.
+/// Returns the size in docker's units, as ` 2.05kB` or ` 1.00MB / 2.00MB`. Returns an empty text if nothing was
+/// counted.
 pub(super) fn amount(current: u64, total: u64) -> String {
     match (current, total) {
         (0, 0) => String::new(),
@@ -145,8 +147,8 @@ fn bytes(count: u64) -> String {
     if unit == 0 { format!("{count}B") } else { format!("{value:.2}{}", units[unit]) }
 }
 
-/// Whether an error says that the step was stopped because another one failed: BuildKit reports such steps as failed
-/// too.
+/// Returns true if the error means that the step was cancelled because another step failed. BuildKit reports such
+/// steps as failed, too.
 pub(super) fn is_cancellation(error: &str) -> bool {
     error.ends_with("context canceled")
 }
@@ -163,7 +165,8 @@ pub(super) fn warning_diagnostic(warning: &WarningNews) -> Diagnostic {
 }
 
 impl Printer {
-    /// Writes a line of a log, which was redacted: any bytes, colours and nothing else of a terminal's powers (L7).
+    /// Writes a redacted line of a log. Bytes that are not UTF-8 stay, and colours are the only escape sequences that
+    /// stay (L7).
     fn print_log(&self, text: &[u8]) {
         let mut out = Vec::with_capacity(text.len());
         let mut coloured = false;

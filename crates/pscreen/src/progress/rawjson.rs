@@ -1,5 +1,4 @@
-//! A JSON object for each piece of news, in the shape of buildx's `--progress rawjson` (BuildKit's
-//! `client.SolveStatus`).
+//! One JSON object for each update, in the format of buildx's `--progress rawjson` (BuildKit's `client.SolveStatus`).
 
 use std::time::SystemTime;
 
@@ -82,7 +81,8 @@ struct VertexWarning<'a> {
 impl RawJson {
     pub(super) fn show(&mut self, board: &Board, changes: &[BoardEvent], printer: &Printer) {
         let mut status = SolveStatus::default();
-        // Each step once, although it may begin and end in one piece of news: position, and whether its end is shown.
+        // The changed steps, each once, although a step may begin and end in one update: its position, and whether
+        // its end is shown.
         let mut steps: Vec<(usize, bool)> = Vec::new();
         for change in changes {
             match change {
@@ -118,7 +118,7 @@ impl RawJson {
                 }
                 BoardEvent::Warning(warning) => status.warnings.push(vertex_warning(warning)),
                 BoardEvent::Fact { label, text } => printer.as_events().fact(label, text),
-                // The lines repeat the chunks.
+                // These lines repeat the bytes of the chunks.
                 BoardEvent::Text { .. } => {}
             }
         }
@@ -138,7 +138,8 @@ impl RawJson {
     }
 }
 
-/// Describes a step, with its end where that is `over`. BuildKit dates the end of some cached steps before their beginning.
+/// Describes a step. Its end is included if `over` is true. BuildKit dates the end of some cached steps before their
+/// beginning; the later of the two times is used as the end.
 fn vertex(board: &Board, position: usize, over: bool) -> Vertex<'_> {
     let step = &board.steps[position];
     Vertex {
@@ -169,7 +170,7 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// Writes a time in RFC 3339, as Go does. A time that no calendar has is left out (C18).
+/// Writes a time in RFC 3339, as Go does. Returns `None` for a time outside of the calendar (C18).
 fn time(time: Option<SystemTime>) -> Option<String> {
     jiff::Timestamp::try_from(time?).ok().map(|time| time.to_string())
 }

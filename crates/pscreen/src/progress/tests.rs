@@ -1,4 +1,4 @@
-//! The renderers over whole builds.
+//! Tests of the renderers with whole builds.
 
 use std::time::SystemTime;
 
@@ -335,7 +335,7 @@ fn a_pull_shows_sizes_and_its_base_has_one_line() {
         let paper = Paper::default();
         let mut progress = progress(ProgressMode::Tty, &paper, (width, 24));
         let now = Instant::now();
-        // The name is resolved, the layers are fetched, and a step begins on them.
+        // The image's name is resolved, its layers are fetched, and a step begins on it.
         progress.update(vec![ended("1", base, 0, 1)], now);
         progress.update(vec![began("1", base, 5), transfer(367_000_000)], now);
         let text = paper.take();
@@ -365,7 +365,7 @@ async fn a_progress_that_runs_ends_with_its_sender() {
     assert!(paper.text().contains("#3 CACHED"));
 }
 
-/// Makes the lengths of the pieces that a text is cut into.
+/// Generates the lengths of the pieces into which a text is cut.
 fn cuts() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(1..9_usize, 0..40)
 }
@@ -383,8 +383,8 @@ fn cut<'a>(text: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
 }
 
 proptest! {
-    /// However a step's writes are cut, joined and mixed with another step's, no renderer shows the value, on screens
-    /// of any size, and what is not the value is there.
+    /// However a step's output is cut, joined and mixed with another step's, no renderer shows the value, on a screen
+    /// of any size. All other text is shown.
     #[test]
     fn no_renderer_ever_shows_a_value_l1_c15(
         prefix in "[a-z \\n\\r]{0,12}", suffix in "[a-z \\n\\r]{0,12}", ours in cuts(), theirs in cuts(),
@@ -422,7 +422,7 @@ proptest! {
                 }
                 prop_assert!(!all.contains(&form) && !all.contains(VALUE), "{mode:?} {all:?}");
                 if mode == ProgressMode::Plain {
-                    // A line that waited too long may be cut in two by the other step.
+                    // The other step may cut a line that waited too long into two lines.
                     for heading in ["#1 0.000 ", "#2 0.000 "] {
                         let wrote: String = all.lines().filter_map(|line| line.strip_prefix(heading)).collect();
                         prop_assert!(wrote.contains("plainly visible"), "{}", all);

@@ -1,4 +1,4 @@
-//! A terminal: what is done scrolls up, what runs redraws below.
+//! The display on a terminal: finished steps scroll up, and running steps are redrawn below them.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -12,32 +12,32 @@ use crate::printer::{DIMMED, ERROR, Picture};
 use crate::words::seconds;
 use crate::{Printer, Terminal};
 
-/// How many lines of a running step's log are shown.
+/// The number of lines of a running step's log that are shown.
 const LOG_LINES: usize = 6;
 
-/// Wider lines are not easier to read.
+/// The most columns of a line. Wider lines are not easier to read.
 const WIDEST: usize = 100;
 
-/// After this long without news, the screen says so (B5).
+/// The time without events after which the screen says so (B5).
 const STALL: Duration = Duration::from_secs(30);
 
-/// The blanks before log lines, which put them under their step's name.
+/// The indentation of log lines, which aligns them below the name of their step.
 const INDENT: &str = "      ";
 
 #[derive(Debug)]
 pub(super) struct Tty {
     terminal: Terminal,
-    /// The steps whose line stays already, by position.
+    /// The positions of the steps whose final line was already shown.
     told: BTreeSet<usize>,
-    /// The base images that are done, as far as is known: BuildKit ends such a step when the image's name is resolved, and
-    /// again when its layers are there. Their lines wait for the step that begins on them.
+    /// The base images that may be done. BuildKit ends such a step when the image's name is resolved, and again when
+    /// its layers are there. Their lines wait until a step begins on the image.
     held: BTreeSet<usize>,
-    /// The widths of the lines that will be drawn over.
+    /// The widths of the lines that the next picture will replace.
     drawn: Vec<usize>,
     last_news: Option<Instant>,
 }
 
-/// A line of the running part: text that is cut to fit, a style, and something at the right edge.
+/// A line of the redrawn part: a text that is cut to fit, a style, and a text at the right edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Line {
     left: String,
@@ -74,7 +74,7 @@ impl Tty {
             out.push('\n');
             self.drawn.push(columns);
         }
-        // One write for one picture: a terminal that shows half of it flickers.
+        // A picture is written in one call, because a terminal that shows half of it flickers.
         printer.print_picture(&Picture { movement, lines: out });
     }
 
@@ -88,7 +88,7 @@ impl Tty {
         printer.print_picture(&Picture { movement, lines });
     }
 
-    /// Lists the lines that stay once a step has begun or ended.
+    /// Returns the lines that become final when a step begins or ends.
     fn lines_that_stay(&mut self, board: &Board, position: usize, began: bool, ended: bool, now: Instant) -> Vec<Line> {
         let step = &board.steps[position];
         let mut lines = Vec::new();
@@ -110,7 +110,7 @@ impl Tty {
             return lines;
         }
         self.held.remove(&position);
-        // What is told again is old news, unless it failed since.
+        // A repeated end is not shown again, unless the step failed in the meantime.
         let again = !self.told.insert(position) && (is_base(step) || step.state == State::Cached) && !failed;
         lines.extend(finished(step, now).filter(|_| !again));
         lines
@@ -122,14 +122,14 @@ impl Tty {
         (width.clamp(1, WIDEST), height.max(1))
     }
 
-    /// Moves to the first line of the last picture and clears from there. A window that became narrower has wrapped the
-    /// lines, so they take more rows than they were.
+    /// Returns the movement to the first line of the last picture, and the command that clears the screen from there.
+    /// A window that became narrower has wrapped the lines, so they take more rows than before.
     fn erase(&mut self, width: usize) -> String {
         let rows: usize = self.drawn.drain(..).map(|columns| columns.div_ceil(width).max(1)).sum();
         if rows == 0 { String::new() } else { format!("\r\u{1b}[{rows}A\u{1b}[J") }
     }
 
-    /// Draws the running steps with the ends of their logs, at most a screen of them.
+    /// Draws the running steps with the last lines of their logs, at most one screen.
     fn frame(&self, board: &Board, now: Instant, height: usize) -> Vec<Line> {
         let mut running: Vec<&Vertex> = board.steps.iter().filter(|step| step.is_running()).collect();
         running.sort_by_key(|step| step.number);
@@ -159,19 +159,19 @@ impl Tty {
     }
 }
 
-/// Whether a step is a base image, as BuildKit's Dockerfile frontend names it: `[1/4] FROM debian`.
+/// Returns true if the step is a base image. BuildKit's Dockerfile frontend names such a step `[1/4] FROM debian`.
 fn is_base(step: &Vertex) -> bool {
     let name = step.name.split_once("] ").map_or(step.name.as_str(), |(_, name)| name);
     name.starts_with("FROM ")
 }
 
-/// Writes a line that scrolls up with the others.
+/// Appends a line that scrolls up with the other final lines.
 fn stay(out: &mut String, line: &Line, width: usize) {
     out.push_str(&line.fit(width).0);
     out.push('\n');
 }
 
-/// Draws the state of a running step: transfers that go on, then the end of its log.
+/// Draws the state of a running step: its open transfers, and then the last lines of its log.
 fn below(step: &Vertex, room: usize) -> Vec<Line> {
     let dimmed = |left: &str, right: &str| Line {
         left: format!("{INDENT}{left}"),
@@ -186,7 +186,7 @@ fn below(step: &Vertex, room: usize) -> Vec<Line> {
     lines
 }
 
-/// Cuts a layer's digest to the twelve digits that docker shows of one.
+/// Cuts the digest of a layer to twelve digits, as docker does.
 fn short_name(label: &str) -> String {
     match label.strip_prefix("sha256:") {
         Some(digits) if digits.len() == 64 => format!("layer {}", &digits[..12]),
@@ -194,8 +194,8 @@ fn short_name(label: &str) -> String {
     }
 }
 
-/// Draws the line that stays after a step. BuildKit's own work leaves no line when it went well, and neither does the
-/// audit, which has a summary of its own.
+/// Returns the final line of a step. Internal steps of BuildKit have no final line if they succeeded, and neither has
+/// the audit, because it has a summary of its own.
 fn finished(step: &Vertex, now: Instant) -> Option<Line> {
     let left = shown_name(step);
     let internal = ["[internal]", "[auth]", "[audit]"].iter().any(|kind| step.name.starts_with(kind));
@@ -217,7 +217,8 @@ fn shown_name(step: &Vertex) -> String {
 }
 
 impl Line {
-    /// Styles the line and counts its columns: the left part is cut, the right part stands at the edge or not at all.
+    /// Styles the line, and returns it with its number of columns. The left text is cut to fit; the right text is
+    /// shown only if it has room.
     fn fit(&self, width: usize) -> (String, usize) {
         let style = self.style;
         let right = self.right.width();
@@ -231,7 +232,7 @@ impl Line {
     }
 }
 
-/// Cuts a text to the characters that have room; the last one is `…` when some had none. Tabs count as blanks.
+/// Cuts a text to the columns that there are. The last character of a cut text is `…`. Tabs count as blanks.
 fn cut(text: &str, width: usize) -> String {
     let text = text.replace('\t', " ");
     if text.width() <= width {

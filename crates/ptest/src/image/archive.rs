@@ -1,16 +1,16 @@
-//! A file of files: what `docker save` writes.
+//! The archive that `docker save` writes, as a list of members.
 
 use sha2::{Digest as _, Sha256};
 
 use super::layer::Layer;
 
-/// Computes `sha256:` and the digits.
+/// Returns the digest of the bytes: `sha256:` and the hex digits.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {
     format!("sha256:{}", base16ct::lower::encode_string(&Sha256::digest(bytes)))
 }
 
-/// An image archive, open to changes: members in the order in which they are written.
+/// An image archive that a test can change. Its members are in the order in which they will be written.
 #[derive(Clone, Debug, Default)]
 pub struct Archive {
     members: Vec<(String, Vec<u8>)>,
@@ -23,12 +23,12 @@ impl Archive {
         Self::default()
     }
 
-    /// Appends a member, also one of a name that exists.
+    /// Appends a member. Its name may already exist.
     pub fn add(&mut self, name: &str, bytes: impl Into<Vec<u8>>) {
         self.members.push((name.to_owned(), bytes.into()));
     }
 
-    /// Appends a blob under its digest, once, and returns the digest.
+    /// Adds a blob under its digest, unless it exists already, and returns the digest.
     pub fn add_blob(&mut self, bytes: impl Into<Vec<u8>>) -> String {
         let bytes = bytes.into();
         let digest = sha256(&bytes);
@@ -45,38 +45,38 @@ impl Archive {
         self.members.iter().find(|(each, _)| each == name).map(|(_, bytes)| bytes.as_slice())
     }
 
-    /// The names of all members.
+    /// Returns the names of all members.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.members.iter().map(|(name, _)| name.as_str())
     }
 
-    /// Puts other bytes in a member's place.
+    /// Replaces the bytes of a member.
     ///
     /// # Panics
     ///
-    /// When there is no such member.
+    /// Panics if there is no such member.
     pub fn replace(&mut self, name: &str, bytes: impl Into<Vec<u8>>) {
         let member = self.members.iter_mut().find(|(each, _)| each == name);
         member.unwrap_or_else(|| panic!("no member {name}")).1 = bytes.into();
     }
 
-    /// Takes a member out.
+    /// Removes a member.
     ///
     /// # Panics
     ///
-    /// When there is no such member.
+    /// Panics if there is no such member.
     pub fn remove(&mut self, name: &str) {
         let before = self.members.len();
         self.members.retain(|(each, _)| each != name);
         assert!(self.members.len() < before, "no member {name}");
     }
 
-    /// Writes the last member first, so that blobs come before what names them, or the reverse.
+    /// Reverses the order of the members, so that the blobs come after the members that name them, or before.
     pub fn reverse(&mut self) {
         self.members.reverse();
     }
 
-    /// The archive as a tar.
+    /// Returns the archive as a tar.
     #[must_use]
     pub fn tar(&self) -> Vec<u8> {
         let entry = |layer: Layer, (name, bytes): &(String, Vec<u8>)| layer.file(name, bytes);

@@ -1,11 +1,11 @@
-//! Images, and indexes of several.
+//! Images, and indexes of several images.
 
 use serde_json::{Value, json};
 
 use super::archive::{Archive, blob_name, sha256};
 use super::layer::{Compression, Layer};
 
-/// One image: layers with what made them, and a configuration.
+/// An image: layers with their history, and a configuration.
 #[derive(Clone, Debug)]
 pub struct Image {
     layers: Vec<(Layer, Compression)>,
@@ -33,13 +33,13 @@ impl Image {
         Self { layers: Vec::new(), config, annotations: json!({}) }
     }
 
-    /// Appends a layer, packed with gzip where the archive's kind packs layers, and its line of history.
+    /// Appends a layer with its line of history. The layer is packed with gzip in archives whose format packs layers.
     #[must_use]
     pub fn layer(self, layer: Layer, created_by: &str) -> Self {
         self.packed_layer(layer, Compression::Gzip, created_by)
     }
 
-    /// Appends a layer, packed as said.
+    /// Appends a layer with this compression, and its line of history.
     #[must_use]
     pub fn packed_layer(mut self, layer: Layer, compression: Compression, created_by: &str) -> Self {
         push(&mut self.config["rootfs"]["diff_ids"], json!(sha256(&layer.tar())));
@@ -48,7 +48,7 @@ impl Image {
         self
     }
 
-    /// Appends a line of history that made no layer.
+    /// Appends a line of history without a layer.
     #[must_use]
     pub fn empty_layer(mut self, created_by: &str) -> Self {
         push(&mut self.config["history"], json!({"created_by": created_by, "empty_layer": true}));
@@ -69,13 +69,13 @@ impl Image {
         self
     }
 
-    /// The configuration's bytes.
+    /// Returns the bytes of the configuration.
     #[must_use]
     pub fn config(&self) -> Vec<u8> {
         self.config.to_string().into_bytes()
     }
 
-    /// Writes the image as `docker save` did until version 24: one folder a layer, plain tars.
+    /// Writes the image as `docker save` did until version 24: each layer is a plain tar in a folder of its own.
     #[must_use]
     pub fn docker_legacy(&self, tag: &str) -> Archive {
         let mut archive = Archive::new();
@@ -95,7 +95,8 @@ impl Image {
         archive
     }
 
-    /// Writes the image as `docker save` does since version 25: an OCI layout that also holds a `manifest.json`.
+    /// Writes the image as `docker save` has done since version 25: as an OCI layout that also contains a
+    /// `manifest.json`.
     #[must_use]
     pub fn docker_oci(&self, tag: &str) -> Archive {
         let mut archive = Archive::new();
@@ -111,7 +112,7 @@ impl Image {
         archive
     }
 
-    /// An OCI layout.
+    /// Writes the image as an OCI layout.
     #[must_use]
     pub fn oci(&self) -> Archive {
         let mut archive = Archive::new();
@@ -149,7 +150,7 @@ impl Image {
     }
 }
 
-/// Several images in one, with attestations, as BuildKit writes them.
+/// Several images in one index, with attestations, as BuildKit writes them.
 #[derive(Clone, Debug, Default)]
 pub struct Index {
     members: Vec<(Image, Value, Option<Value>)>,
@@ -177,7 +178,7 @@ impl Index {
         self
     }
 
-    /// An OCI layout whose index names one index, which names the images.
+    /// Writes an OCI layout whose index names one index, which names the images.
     #[must_use]
     pub fn oci(&self) -> Archive {
         let mut archive = Archive::new();
@@ -201,7 +202,7 @@ impl Index {
     }
 }
 
-/// Adds an attestation in the shape of <https://docs.docker.com/build/metadata/attestations/attestation-storage/>.
+/// Adds an attestation in the format of <https://docs.docker.com/build/metadata/attestations/attestation-storage/>.
 fn put_attestation(archive: &mut Archive, statement: &Value, subject: &Value) -> Value {
     let text = statement.to_string();
     let config = json!({

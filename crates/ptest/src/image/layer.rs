@@ -1,33 +1,33 @@
-//! One layer: a tar made entry by entry.
+//! A layer: a tar that is made entry by entry.
 
 use crate::pack::stream;
 
-/// How a layer is packed.
+/// The compression of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
-    /// Not at all.
+    /// No compression.
     Plain,
-    /// gzip, one member.
+    /// gzip with one member.
     Gzip,
-    /// gzip, cut into several members.
+    /// gzip with several members.
     GzipMembers,
-    /// zstd, one frame.
+    /// zstd with one frame.
     Zstd,
-    /// xz, as the first layers of all were packed, and engines still read.
+    /// xz, which was used for the first layers, and which engines still read.
     Xz,
-    /// bzip2, likewise.
+    /// bzip2, which engines still read, too.
     Bzip2,
 }
 
 impl Compression {
-    /// All packings.
+    /// All kinds of compression.
     pub const ALL: [Self; 6] = [Self::Plain, Self::Gzip, Self::GzipMembers, Self::Zstd, Self::Xz, Self::Bzip2];
 
     /// Packs bytes.
     ///
     /// # Panics
     ///
-    /// Never: memory takes everything.
+    /// This never panics, because writing to memory cannot fail.
     #[must_use]
     pub fn pack(self, bytes: &[u8]) -> Vec<u8> {
         match self {
@@ -51,7 +51,7 @@ impl Compression {
     }
 }
 
-/// A layer's tar, written entry by entry.
+/// The tar of a layer, written entry by entry.
 #[derive(Clone, Debug, Default)]
 pub struct Layer {
     entries: Vec<u8>,
@@ -71,7 +71,7 @@ impl Layer {
         self.entry(path.as_bytes(), b'0', b"", contents.as_ref())
     }
 
-    /// Adds a regular file whose name is any bytes.
+    /// Adds a regular file whose name may be any bytes.
     #[must_use]
     pub fn file_named(self, path: &[u8], contents: impl AsRef<[u8]>) -> Self {
         self.entry(path, b'0', b"", contents.as_ref())
@@ -95,7 +95,7 @@ impl Layer {
         self.entry(path.as_bytes(), b'1', target.as_bytes(), b"")
     }
 
-    /// Deletes what a lower layer has at the path, as the OCI image specification (layer.md, "Whiteouts") says it.
+    /// Deletes the path of a lower layer, by the rule of the OCI image specification (layer.md, "Whiteouts").
     #[must_use]
     pub fn whiteout(self, path: &str) -> Self {
         let (folder, name) = path.rsplit_once('/').map_or(("", path), |(folder, name)| (folder, name));
@@ -103,25 +103,25 @@ impl Layer {
         self.entry(format!("{folder}{slash}.wh.{name}").as_bytes(), b'0', b"", b"")
     }
 
-    /// Hides everything that lower layers have in the folder.
+    /// Hides everything that lower layers have in a folder.
     #[must_use]
     pub fn opaque(self, folder: &str) -> Self {
         self.entry(format!("{folder}/.wh..wh..opq").as_bytes(), b'0', b"", b"")
     }
 
-    /// Adds a file with an extended attribute, in a PAX record as Docker writes it.
+    /// Adds a file with an extended attribute, which is stored in a PAX record as Docker does.
     #[must_use]
     pub fn file_with_attribute(self, path: &str, attribute: &str, value: &[u8], contents: impl AsRef<[u8]>) -> Self {
         let key = format!("SCHILY.xattr.{attribute}");
         self.pax(b'x', &[(key.as_str(), value)]).file(path, contents)
     }
 
-    /// Adds a PAX header: `x` for the entry that follows, `g` for all that follow.
+    /// Adds a PAX header. The kind `x` is for the next entry, `g` for all later entries.
     #[must_use]
     pub fn pax(self, kind: u8, records: &[(&str, &[u8])]) -> Self {
         let mut contents = Vec::new();
         for (key, value) in records {
-            // A record's length counts its own digits (POSIX pax, "pax Extended Header").
+            // The length of a record includes its own digits (POSIX pax, "pax Extended Header").
             let rest = key.len() + value.len() + 3;
             let mut length = rest + 1;
             while length != rest + length.to_string().len() {
@@ -134,8 +134,8 @@ impl Layer {
         self.entry(b"PaxHeaders/x", kind, b"", &contents)
     }
 
-    /// Adds any entry: path, type flag, link target, contents. Names over 100 bytes get a GNU long-name entry before
-    /// them.
+    /// Adds any entry, by path, type flag, link target and contents. A name of more than 100 bytes gets a GNU
+    /// long-name entry before it.
     #[must_use]
     pub fn entry(mut self, path: &[u8], kind: u8, target: &[u8], contents: &[u8]) -> Self {
         for (flag, name) in [(b'L', path), (b'K', target)] {
@@ -148,7 +148,7 @@ impl Layer {
         self.header(path, kind, target, contents.len() as u64).bytes(contents).padding(contents.len())
     }
 
-    /// Adds a header alone, with whatever size it is to claim.
+    /// Adds only a header, which may claim any size.
     #[must_use]
     pub fn header(mut self, path: &[u8], kind: u8, target: &[u8], size: u64) -> Self {
         let mut header = [0_u8; 512];
@@ -169,7 +169,7 @@ impl Layer {
         self
     }
 
-    /// Adds raw bytes where the next header would stand.
+    /// Adds raw bytes in place of the next header.
     #[must_use]
     pub fn bytes(mut self, bytes: &[u8]) -> Self {
         self.entries.extend_from_slice(bytes);
@@ -188,7 +188,7 @@ impl Layer {
         self
     }
 
-    /// The tar with its two blocks of zeros at the end.
+    /// Returns the tar, with its two blocks of zeros at the end.
     #[must_use]
     pub fn tar(&self) -> Vec<u8> {
         [self.entries.as_slice(), &[0; 1024], &self.after_end].concat()
@@ -201,7 +201,7 @@ mod tests {
 
     use super::*;
 
-    /// Lists the names with the `tar` crate, a reader that somebody else wrote.
+    /// Lists the names with the `tar` crate, which is an independent reader.
     fn names(tar: &[u8]) -> Vec<String> {
         let mut archive = tar::Archive::new(tar);
         let entries = archive.entries().unwrap();

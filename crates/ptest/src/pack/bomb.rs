@@ -1,14 +1,14 @@
-//! Archives that are small and become large, or never end.
+//! Small archives that unpack to very large content, or that never end.
 
 use std::io::Write as _;
 
 use super::{Zip, deflate};
 
-/// Packs zeros with gzip, to about a thousandth of them.
+/// Packs zeros with gzip, which makes them about a thousand times smaller.
 ///
 /// # Panics
 ///
-/// Never.
+/// This never panics, because writing to memory cannot fail.
 #[must_use]
 pub fn zeros(megabytes: usize) -> Vec<u8> {
     let piece = vec![0; 1 << 20];
@@ -19,7 +19,8 @@ pub fn zeros(megabytes: usize) -> Vec<u8> {
     encoder.finish().expect(super::MEMORY)
 }
 
-/// Makes a file in the shape of 42.zip: zips in zips, so many of them in each, so deep, with something at the bottom.
+/// Makes a file in the form of 42.zip: zips inside of zips, `depth` levels deep and `width` in each, with content in
+/// the innermost.
 #[must_use]
 pub fn forty_two(depth: usize, width: usize, bottom: &[u8]) -> Vec<u8> {
     let mut inner = Zip::new().deflated("bottom", bottom).bytes();
@@ -33,14 +34,16 @@ pub fn forty_two(depth: usize, width: usize, bottom: &[u8]) -> Vec<u8> {
     inner
 }
 
-/// Makes a zip whose directory lists one stretch of packed zeros many times: David Fifield's, in its simplest shape.
+/// Makes a zip whose directory lists the same packed zeros many times, in the simplest form of David Fifield's zip
+/// bomb.
 #[must_use]
 pub fn overlapping_zip(members: usize, size: usize) -> Vec<u8> {
     let kernel = deflate(&vec![0; size]);
     let mut out = Vec::new();
     let mut directory = Vec::new();
     let number = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
-    // Each member is a stored block that quotes the next member's header, and goes on as that member.
+    // Each member begins with a stored block that contains the next member's header, and then continues as that
+    // member.
     let header = |nth: usize| {
         let name = format!("{nth:05}");
         let sums = [&[0; 4][..], &number(kernel.len()), &number(size)].concat();
@@ -72,7 +75,8 @@ pub fn overlapping_zip(members: usize, size: usize) -> Vec<u8> {
     [&out, &directory, &b"PK\x05\x06\0\0\0\0"[..], &count, &count, &size, &at, &[0, 0]].concat()
 }
 
-/// Makes gzip in gzip in gzip …: a file that unpacks to itself looks so to a reader, as far as the levels go.
+/// Makes gzip inside of gzip, several levels deep. For a reader with a limit, a file that unpacks to itself looks the
+/// same.
 #[must_use]
 pub fn gzip_in_gzip(levels: usize) -> Vec<u8> {
     (0..levels).fold(b"the innermost content".to_vec(), |inner, _| super::gzip(&inner))

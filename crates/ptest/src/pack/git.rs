@@ -1,4 +1,4 @@
-//! git's own files.
+//! Files of git's object store.
 
 use super::zlib;
 
@@ -8,8 +8,8 @@ pub fn git_loose(content: &[u8]) -> Vec<u8> {
     zlib(&[format!("blob {}\0", content.len()).as_bytes(), content].concat())
 }
 
-/// Makes a pack of two blobs, of which the second is given as a difference to the first: the bytes before `cut` are
-/// copied from there, the rest is new.
+/// Makes a pack of two blobs. The second one is stored as a delta: the bytes before `cut` are copied from the first
+/// blob, and the rest is new.
 #[must_use]
 pub fn git_pack(first: &[u8], second: &[u8], cut: usize) -> Vec<u8> {
     let mut out = b"PACK\0\0\0\x02\0\0\0\x02".to_vec();
@@ -26,7 +26,7 @@ pub fn git_pack(first: &[u8], second: &[u8], cut: usize) -> Vec<u8> {
     }
     let before = out.len() - at;
     out.extend(object(6, delta.len()));
-    // The offset's own encoding counts each byte's carry (gitformat-pack, "offset encoding").
+    // The encoding of the offset subtracts one for each further byte (gitformat-pack, "offset encoding").
     let mut offset = vec![u8::try_from(before & 0x7f).unwrap_or_default()];
     let mut rest = before >> 7;
     while rest > 0 {

@@ -1,9 +1,9 @@
-//! Archives whose members lie in them as they are, and what stands before archives.
+//! Archives that store their members uncompressed, and files with an archive after a header.
 
 use super::{gzip, xz};
 use crate::image::Layer;
 
-/// Makes an ar, with GNU's table for long names.
+/// Makes an ar archive, with GNU's table for long names.
 #[must_use]
 pub fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut out = b"!<arch>\n".to_vec();
@@ -42,7 +42,7 @@ pub fn deb(path: &str, bytes: &[u8]) -> Vec<u8> {
     ar(&[("debian-binary", b"2.0\n"), ("control.tar.gz", &control), ("data.tar.xz", &data)])
 }
 
-/// Makes a cpio as initial file systems have it.
+/// Makes a cpio archive in the format of initial file systems.
 #[must_use]
 pub fn cpio_newc(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -61,7 +61,7 @@ pub fn cpio_newc(members: &[(&str, &[u8])]) -> Vec<u8> {
     out
 }
 
-/// Makes a cpio in the portable form of POSIX.
+/// Makes a cpio archive in the portable format of POSIX.
 #[must_use]
 pub fn cpio_odc(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -76,7 +76,7 @@ pub fn cpio_odc(members: &[(&str, &[u8])]) -> Vec<u8> {
     out
 }
 
-/// Makes a file in the shape of an rpm: a lead, headers, a packed cpio.
+/// Makes a file in the format of an rpm: a lead, headers, and a packed cpio archive.
 #[must_use]
 pub fn rpm(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut out = vec![0xed, 0xab, 0xee, 0xdb, 3, 0];

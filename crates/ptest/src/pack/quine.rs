@@ -1,28 +1,28 @@
-//! A gzip file that unpacks to itself, so that whoever opens what lies inside of it never comes to an end.
+//! A gzip file that unpacks to itself, so that a program that unpacks nested archives without a limit never ends.
 //!
-//! It is a program of two instructions, each five bytes long: `literal` gives the bytes behind it, `repeat` gives the
-//! last bytes once more (after Russ Cox, "Zip Files All The Way Down"). Its checksum is part of what it is the checksum
-//! of.
+//! The file is a program of two instructions, each five bytes long: `literal` outputs the bytes after it, and
+//! `repeat` outputs the last bytes again (after Russ Cox, "Zip Files All The Way Down"). The checksum of the file is
+//! also a part of the content that it is computed from.
 
 use flate2::Crc;
 
 /// The length of an instruction.
 const UNIT: usize = 5;
 
-/// Makes a stored block of so many bytes, which follow.
+/// Makes the header of a stored block, which announces this many bytes.
 fn literal(length: usize) -> Vec<u8> {
     let length = u16::try_from(length).unwrap_or_default();
     [&[0][..], &length.to_le_bytes(), &(!length).to_le_bytes()].concat()
 }
 
-/// Makes a block of fixed codes that copies the last 17 to 20 bytes: two lengths, and the distance that is their sum.
+/// Makes a block of fixed codes that copies the last 17 to 20 bytes, by two lengths whose sum is the distance.
 fn repeat(distance: usize) -> Vec<u8> {
     let (mut bits, mut count) = (0_u64, 0);
     let mut put = |value: usize, length: usize| {
         bits |= (value as u64) << count;
         count += length;
     };
-    // Codes stand with their highest bit first, everything else with the lowest.
+    // Codes are stored with their highest bit first, all other values with their lowest bit first.
     let reversed = |value: usize, length: usize| value.reverse_bits() >> (usize::BITS as usize - length);
     put(0b010, 3);
     for length in [10, distance - 10] {
@@ -34,18 +34,18 @@ fn repeat(distance: usize) -> Vec<u8> {
     bits.to_le_bytes()[..UNIT].to_vec()
 }
 
-/// Makes the file with a name of one letter and a claimed checksum.
+/// Makes the file with a name of one letter and this checksum, which need not be right.
 fn claiming(letter: u8, sum: u32) -> Vec<u8> {
     let head = [0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 3, letter, 0];
     let (before, zero, one, four) = (literal(head.len() + UNIT), literal(0), literal(UNIT), literal(4 * UNIT));
     let again = repeat(head.len() + UNIT);
     let four_again = repeat(4 * UNIT);
     let length_at = |length: u32| {
-        // The last block, the checksum, the length.
+        // The tail is the last block, the checksum and the length.
         let tail = [&[1, 0, 0, 0xff, 0xff][..], &sum.to_le_bytes(), &length.to_le_bytes()].concat();
         let behind = literal(UNIT + tail.len());
         let tail_again = repeat(UNIT + tail.len());
-        // Read as bytes they are the program, run as instructions they give the same bytes.
+        // Read as bytes, these items are the program; run as instructions, they output the same bytes.
         let program: &[&[u8]] = &[
             &head,
             &before, // gives `head`, `before`
@@ -98,17 +98,18 @@ fn checksum(bytes: &[u8]) -> u32 {
 ///
 /// # Panics
 ///
-/// When no name of one letter has a checksum that is its own, which a test would have seen.
+/// Panics if no name of one letter gives a file that contains its own checksum. A test would have found that.
 #[must_use]
 pub fn quine() -> Vec<u8> {
     (b'a'..=b'z').find_map(own).expect("one of the letters has a checksum of its own")
 }
 
-/// Solves for the checksum: each bit of the claimed one turns the same bits of the true one, whatever the others are.
+/// Finds a checksum that is right. A changed bit in the stored checksum always changes the same bits of the real one,
+/// whatever the other bits are, so this is a system of linear equations.
 fn own(letter: u8) -> Option<Vec<u8>> {
     let none = checksum(&claiming(letter, 0));
-    // One equation for each bit that the true sum must share with the claimed one: coefficients, and what they must
-    // come to.
+    // There is one equation for each bit in which the real checksum must equal the stored one: its coefficients, and
+    // its result.
     let mut rows: Vec<(u32, bool)> = (0..32).map(|bit| (1 << bit, none >> bit & 1 == 1)).collect();
     for claimed in 0..32 {
         let turned = checksum(&claiming(letter, 1 << claimed)) ^ none;

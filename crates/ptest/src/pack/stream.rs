@@ -1,4 +1,4 @@
-//! Bytes packed into one stream, without members or names.
+//! Bytes packed into one compressed stream.
 
 use std::io::Write as _;
 
@@ -10,7 +10,7 @@ use super::MEMORY;
 ///
 /// # Panics
 ///
-/// Never: memory takes everything. So it is for all of these.
+/// This never panics, because writing to memory cannot fail.
 #[must_use]
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), Compression::new(6));
@@ -21,7 +21,7 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
 ///
 /// # Panics
 ///
-/// Never.
+/// This never panics, because writing to memory cannot fail.
 #[must_use]
 pub fn gzip_with_fields(bytes: &[u8], extra: &[u8], name: &[u8], comment: &[u8]) -> Vec<u8> {
     let builder = flate2::GzBuilder::new().extra(extra).filename(name).comment(comment);
@@ -33,18 +33,18 @@ pub fn gzip_with_fields(bytes: &[u8], extra: &[u8], name: &[u8], comment: &[u8])
 ///
 /// # Panics
 ///
-/// Never.
+/// This never panics, because writing to memory cannot fail.
 #[must_use]
 pub fn zlib(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), Compression::new(6));
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect(MEMORY)
 }
 
-/// Packs as a bare deflate stream.
+/// Packs as a raw deflate stream.
 ///
 /// # Panics
 ///
-/// Never.
+/// This never panics, because writing to memory cannot fail.
 #[must_use]
 pub fn deflate(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), Compression::new(6));
@@ -55,7 +55,7 @@ pub fn deflate(bytes: &[u8]) -> Vec<u8> {
 ///
 /// # Panics
 ///
-/// Never.
+/// This never panics, because writing to memory cannot fail.
 #[must_use]
 pub fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 3).expect(MEMORY)
@@ -65,7 +65,7 @@ pub fn zstd(bytes: &[u8]) -> Vec<u8> {
 ///
 /// # Panics
 ///
-/// Never.
+/// This never panics, because writing to memory cannot fail.
 #[must_use]
 pub fn bzip2(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
@@ -76,18 +76,18 @@ pub fn bzip2(bytes: &[u8]) -> Vec<u8> {
 ///
 /// # Panics
 ///
-/// Never.
+/// This never panics, because writing to memory cannot fail.
 #[must_use]
 pub fn xz(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).expect(MEMORY);
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect(MEMORY)
 }
 
-/// Packs with lzma alone, with its header.
+/// Packs with lzma in its old format, with its header.
 ///
 /// # Panics
 ///
-/// Never.
+/// This never panics, because writing to memory cannot fail.
 #[must_use]
 pub fn lzma(bytes: &[u8]) -> Vec<u8> {
     let options = lzma_rust2::LzmaOptions::with_preset(1);
@@ -99,7 +99,7 @@ pub fn lzma(bytes: &[u8]) -> Vec<u8> {
 ///
 /// # Panics
 ///
-/// Never.
+/// This never panics, because writing to memory cannot fail.
 #[must_use]
 pub fn lzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = lzma_rust2::LzipWriter::new(Vec::new(), lzma_rust2::LzipOptions::with_preset(1));

@@ -1,8 +1,8 @@
-//! zip, written by hand: what readers believe and what is there may differ.
+//! Zip archives written by hand, in which the directory and the content may differ.
 
 use flate2::Crc;
 
-/// A zip in the making.
+/// A zip archive that is being written.
 #[derive(Clone, Debug, Default)]
 pub struct Zip {
     out: Vec<u8>,
@@ -11,7 +11,7 @@ pub struct Zip {
     comment: Vec<u8>,
 }
 
-/// How a member is written.
+/// The form of a member.
 #[derive(Clone, Copy)]
 struct Shape {
     method: u16,
@@ -36,7 +36,7 @@ impl Zip {
         self
     }
 
-    /// Adds a member as it is.
+    /// Adds an uncompressed member.
     #[must_use]
     pub fn stored(self, name: &str, bytes: &[u8]) -> Self {
         self.member(name, bytes, bytes, STORED, b"", b"")
@@ -48,7 +48,7 @@ impl Zip {
         self.member(name, &super::deflate(bytes), bytes, DEFLATED, b"", b"")
     }
 
-    /// Adds a member packed by another method.
+    /// Adds a member that was packed with another method.
     #[must_use]
     pub fn packed(self, name: &str, method: u16, packed: &[u8], bytes: &[u8]) -> Self {
         self.member(name, packed, bytes, Shape { method, ..STORED }, b"", b"")
@@ -62,7 +62,7 @@ impl Zip {
         self.member(name, &super::deflate(bytes), bytes, DEFLATED, &field, comment)
     }
 
-    /// Adds a deflated member whose sizes stand behind it.
+    /// Adds a deflated member whose sizes follow its data.
     #[must_use]
     pub fn streamed(self, name: &str, bytes: &[u8]) -> Self {
         self.member(name, &super::deflate(bytes), bytes, Shape { flags: 8, ..DEFLATED }, b"", b"")
@@ -125,7 +125,7 @@ impl Zip {
         self
     }
 
-    /// The whole zip.
+    /// Returns the whole archive.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
         let number = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use super::*;
 
-/// Makes a folder as a user's own state folder is: nobody else may enter.
+/// Makes a folder with the mode of a user's state folder, which nobody else may enter.
 fn folder() -> tempfile::TempDir {
     tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o700)).tempdir().unwrap()
 }
@@ -84,7 +84,7 @@ fn nothing_readable_lies_on_the_disk() {
 fn files_are_private_whatever_the_umask_says_k9() {
     let folder = folder();
     let state = folder.path().join("state/state.age");
-    // The umask belongs to the whole process, so a child has one of its own.
+    // The umask belongs to the whole process, so the test sets it in a child process.
     let done = child("files_are_private_whatever_the_umask_says_k9", "umask 000", &state, |path| {
         let identity = Identity::load_or_create(&path.with_file_name("identity.txt")).unwrap();
         let file = SealedFile::open(path).unwrap();
@@ -144,7 +144,7 @@ fn a_shared_file_may_be_read_by_anybody() {
 #[test]
 fn foreign_files_and_folders_are_refused_k2_k13() {
     if guard::user() != 0 {
-        // Only root can give a file away; the check itself is the same for everybody.
+        // Only root can give a file to another user; the check itself is the same for all users.
         return assert!(matches!(
             SealedFile::open(Path::new("/etc/state.age")).unwrap().lock(),
             Err(VaultError::Foreign { .. })
@@ -163,7 +163,7 @@ fn foreign_files_and_folders_are_refused_k2_k13() {
     let theirs = folder.path().join("identity.txt");
     assert!(matches!(Identity::load_or_create(&theirs), Err(VaultError::Foreign { .. })));
     assert!(!theirs.exists());
-    // Root in another user's home, as by sudo: no folder of root's is made there.
+    // Root works in another user's home, as with sudo, and no folder of root may be made there.
     let within = folder.path().join("state/pbuild/identity.txt");
     assert!(matches!(Identity::load_or_create(&within), Err(VaultError::Foreign { owner: 12_345, .. })));
     assert!(!folder.path().join("state").exists());
@@ -298,7 +298,7 @@ fn writers_take_turns_and_lose_nothing_k7() {
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                // All four make the identity at once and get the same one.
+                // All four threads make the identity at the same time, and get the same one.
                 let identity = Identity::load_or_create(&identity_path).unwrap();
                 let file = SealedFile::open(&path).unwrap();
                 for _ in 0..5 {
@@ -321,7 +321,8 @@ fn a_full_disk_leaves_the_old_content_k5() {
     let identity_path = folder.path().join("identity.txt");
     let identity = Identity::load_or_create(&identity_path).unwrap();
     let file = SealedFile::open(&path).unwrap();
-    // A file size limit of one block stands for the full disk: small files can be written, the new state cannot.
+    // A limit on the size of files, of one block, acts like a full disk: small files can be written, the new state
+    // cannot.
     let done = child("a_full_disk_leaves_the_old_content_k5", "trap '' XFSZ; ulimit -f 1", &path, |path| {
         let identity = Identity::load(&path.with_file_name("identity.txt")).unwrap();
         let long = "x".repeat(100_000);
@@ -366,18 +367,19 @@ fn a_writer_killed_at_any_time_leaves_a_whole_content_k7() {
             assert_eq!(text, text[..text.len() / 1000].repeat(1000), "one writer's whole work");
             contents.insert(text.len());
         }
-        // The dead writer's lock is free at once.
+        // The lock of the dead writer is free at once.
         drop(file.clone().with_patience(Duration::ZERO).lock().unwrap());
     }
     assert!(!contents.is_empty(), "some writer got to write");
 }
 
-/// Returns the path that a child works on, in the child.
+/// Returns the path to work on, if this process is the child.
 fn work_path() -> Option<PathBuf> {
     std::env::var_os("PVAULT_TEST_PATH").map(PathBuf::from)
 }
 
-/// Runs this test once more, in a process of its own behind a line of shell; `None` in that process.
+/// Returns a command that runs this test again, in a child process after a line of shell. Returns `None` in the
+/// child.
 fn command(test: &str, before: &str, path: &Path) -> Option<Command> {
     if work_path().is_some() {
         return None;
@@ -393,7 +395,7 @@ fn command(test: &str, before: &str, path: &Path) -> Option<Command> {
     Some(command)
 }
 
-/// Runs the work in a child; `None` in the child itself, else whether it succeeded.
+/// Runs the work in a child, and returns whether the child succeeded. Returns `None` in the child itself.
 fn child(test: &str, before: &str, path: &Path, work: impl FnOnce(&Path)) -> Option<bool> {
     match command(test, before, path) {
         Some(mut command) => Some(command.status().unwrap().success()),

@@ -1,8 +1,9 @@
-//! The receiver's half of fsutil's transfer: entries come in order, each file is asked for, and its bytes come in
+//! The receiver's half of fsutil's transfer: entries arrive in order, each file is requested, and its bytes arrive in
 //! pieces.
 //!
-//! The folder is empty at first and only we write to it, so a path is safe when each of its components is a plain name
-//! and the folder above it came as a folder before. The sender may lie, so links that it sent are never followed.
+//! The folder is empty at first, and nobody else writes to it. A path is therefore safe if all of its parts are plain
+//! names, and if its parent was received as a folder. The sender is not trusted, so links that it sent are never
+//! followed.
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::OsStr;
@@ -16,15 +17,15 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags,
 
 use crate::filesync::{Packet, PacketKind, Stat, mode};
 
-/// Files that are asked for at a time, each an open file.
+/// The most files that are requested at a time. Each of them is an open file.
 const ASKED: usize = 64;
 
-/// Why a transfer did not come to its end.
+/// The reason why a transfer did not complete.
 #[derive(Debug)]
 pub(super) enum End {
-    /// The other side left or failed, which its build explains.
+    /// The other side left or failed, and its build reports the reason.
     Engine,
-    /// We could not or would not go on.
+    /// An entry could not be written, or was refused.
     Here(io::Error),
 }
 
@@ -34,26 +35,26 @@ impl From<io::Error> for End {
     }
 }
 
-/// The kind of a path that was made.
+/// The kind of an entry that was made.
 enum Made {
     Folder,
     File,
-    /// Anything else, which can be no parent and no hard link's target.
+    /// Any other kind of entry. It cannot be a parent, and not the target of a hard link.
     Other,
 }
 
 struct Tree<'a> {
     root: &'a Path,
     made: HashMap<Vec<u8>, Made>,
-    /// Folders keep a mode that lets us write until all is there.
+    /// The folders, which stay writable for us until everything has arrived. Their real modes are set at the end.
     folders: Vec<(PathBuf, Stat)>,
-    /// Files by the index of their entry, to be asked for.
+    /// The files that are not requested yet, by the index of their entries.
     wanted: VecDeque<(u32, PathBuf, Stat)>,
     open: HashMap<u32, (File, PathBuf, Stat)>,
     entries: u32,
 }
 
-/// Makes the tree that comes, up to the word that ends it, which is the caller's.
+/// Receives a tree, except for the packet that confirms the end, which the caller sends.
 pub(super) fn take(
     root: &Path,
     mut next: impl FnMut() -> Option<Packet>,
@@ -87,7 +88,7 @@ pub(super) fn take(
             answer(Packet::request(id));
         }
     }
-    // The innermost first: a folder that is made read-only keeps its entries as they are.
+    // The innermost folders come first, because a folder whose mode forbids writing must already be complete.
     for (path, stat) in tree.folders.iter().rev() {
         finish(path, stat)?;
     }
@@ -132,7 +133,8 @@ impl Tree<'_> {
         Ok(())
     }
 
-    /// Returns the path at which an entry is made; an error where that would be outside of the folder.
+    /// Returns the path at which an entry is made. Returns an error if the path would lie outside of the folder, was
+    /// received before, or has a parent that is not a received folder.
     fn place(&self, path: &[u8]) -> io::Result<PathBuf> {
         let plain = |name: &[u8]| !name.is_empty() && name != b"." && name != b".." && !name.contains(&0);
         if !path.split(|byte| *byte == b'/').all(plain) || self.made.contains_key(path) {
@@ -145,7 +147,7 @@ impl Tree<'_> {
         Ok(self.root.join(OsStr::from_bytes(path)))
     }
 
-    /// Writes a piece of a file; an empty piece is the file's end.
+    /// Writes a piece of a file. An empty piece ends the file.
     fn write(&mut self, id: u32, data: &[u8]) -> Result<(), End> {
         if !data.is_empty() {
             let (file, ..) = self.open.get_mut(&id).ok_or_else(not_understood)?;
@@ -157,11 +159,11 @@ impl Tree<'_> {
     }
 }
 
-/// The bits that say what an entry is; a socket has one of its own.
+/// The bits of the mode that give the kind of an entry. A socket has a bit of its own.
 const KIND: u32 =
     mode::DIRECTORY | mode::SYMLINK | mode::DEVICE | mode::NAMED_PIPE | mode::CHARACTER_DEVICE | mode::SOCKET;
 
-/// Devices and pipes, where we may make them.
+/// Makes a device or a pipe, if we are allowed to.
 fn node(path: &Path, kind: u32, stat: &Stat) -> io::Result<()> {
     let kind = match kind {
         mode::NAMED_PIPE => FileType::Fifo,
@@ -174,18 +176,20 @@ fn node(path: &Path, kind: u32, stat: &Stat) -> io::Result<()> {
     Ok(mknodat(CWD, path, kind, Mode::RUSR | Mode::WUSR, device)?)
 }
 
-/// Sets attributes, mode and time of a path that was made, in an order in which none of them undoes another.
+/// Sets the attributes, mode and time of a finished entry, in an order in which none of them changes another.
 fn finish(path: &Path, stat: &Stat) -> io::Result<()> {
     let special = [(mode::SET_USER, 0o4000), (mode::SET_GROUP, 0o2000), (mode::STICKY, 0o1000)];
     let special: u32 = special.iter().filter(|(bit, _)| stat.mode & bit != 0).map(|(_, mode)| mode).sum();
     dress(path, stat);
     fs::set_permissions(path, Permissions::from_mode((stat.mode & 0o777) | special))?;
-    // Permissions move no modification time, and a file system without times is no failure.
+    // Setting permissions does not change the modification time. A file system that cannot store times is not an
+    // error.
     set_time(path, stat);
     Ok(())
 }
 
-/// Attributes and time, as far as they can be had: as docker, which keeps quiet about a file system without attributes.
+/// Sets the attributes and the time, as far as the file system supports them. Like docker, it ignores a file system
+/// without attributes.
 fn dress(path: &Path, stat: &Stat) {
     for (name, value) in &stat.attributes {
         let _ = rustix::fs::lsetxattr(path, name.as_str(), value, XattrFlags::empty());
@@ -225,7 +229,7 @@ mod tests {
         Stat { link: target.into(), ..entry(path, mode) }
     }
 
-    /// Sends entries, and for each file that is asked for its own index as bytes.
+    /// Receives these entries. The script answers each requested file with the file's index as its bytes.
     fn receive(root: &Path, entries: &[Stat]) -> Result<(), End> {
         let queue = std::cell::RefCell::new(VecDeque::new());
         queue.borrow_mut().extend(entries.iter().cloned().map(Packet::entry));

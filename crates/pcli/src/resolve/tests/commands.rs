@@ -1,4 +1,4 @@
-//! Values that commands give, and what is told of those that give none.
+//! Values that commands print, and the messages about commands that print none.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -53,7 +53,7 @@ fn a_command_that_hangs_is_ended_with_all_its_children_c12() {
     assert!(matches!(error, ResolveError::Command(CommandError::Late { seconds: 1, .. })), "{error}");
     assert!(start.elapsed() < Duration::from_secs(20));
     let pid = fs::read_to_string(scene.folder.path().join("pid")).unwrap();
-    // The child may be a zombie until init takes it; running it must not be.
+    // The child may be a zombie until init reaps it, but it must not run.
     let status = fs::read_to_string(Path::new("/proc").join(pid.trim()).join("status")).unwrap_or_default();
     assert!(!status.contains("(sleeping)"), "{status}");
 }
@@ -66,13 +66,13 @@ fn what_left_its_group_and_holds_the_pipes_is_not_waited_for_c12() {
     let words = r#"["sh", "-c", "setsid sleep 20 & exec sleep 600"]"#;
     let error = by_command(words, ", timeout = \"1s\"").resolve(Purpose::Build).unwrap_err();
     assert!(matches!(error, ResolveError::Command(CommandError::Late { .. })), "{error}");
-    // Both sleepers sleep on: neither was waited for.
+    // Both sleepers still sleep, so neither was waited for.
     assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
 }
 
 #[test]
 fn a_complaint_is_masked_before_it_is_cut_c12() {
-    // The value begins in front of the cut and ends behind it, whatever the cut's place is.
+    // The value begins before the cut and ends after it, for each of these cuts.
     for length in [2040, 2047, 65_530] {
         let script =
             format!("head -c {length} /dev/zero | tr '\\0' . >&2; printf %s \"$1\" >&2; printf %s \"$1\"; exit 1");
@@ -132,7 +132,8 @@ fn a_search_runs_trusted_commands_and_a_list_runs_none() {
         assert_found(&scene.resolve(Purpose::Search).unwrap(), &[("KEY", VALUE)]);
         assert!(was_here.exists());
     }
-    // A fault that would stop a build stops a search too; a search reports the others and goes on.
+    // A fault of a build secret's command stops a search as it stops a build. A fault of a run secret's command is
+    // only a warning of the search.
     for (words, said) in [
         (r#"["false"]"#, "secret `KEY`: false ended with exit status: 1"),
         (r#"["true"]"#, "secret `KEY` is empty"),

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// D1, D6: whichever dialect a file is read in, both readings are masked, under the secret's own name.
+/// D1, D6: in either dialect, both readings are masked, under the secret's own name.
 #[test]
 fn what_the_dialects_read_differently_is_masked_in_both_readings_and_said_in_one_line() {
     let text = format!("A=\"{VALUE} x\"\nB={VALUE}-b # said\nC=same-in-both\n");
@@ -51,6 +51,6 @@ fn a_file_with_one_line_and_its_end_is_warned_about() {
         warnings.contains("ends in a line end")
     };
     assert!(warned(&format!("{VALUE}\n"), "KEY") && warned(&format!("{VALUE}\r\n"), "KEY"));
-    // A value that is delivered as a file, or has lines of its own, is meant to end in a line end.
+    // No warning is needed for a value that is delivered as a file, or that has several lines.
     assert!(!warned(VALUE, "KEY") && !warned(&format!("{VALUE}\n"), "FILE") && !warned("a = 1\nb = 2\n", "KEY"));
 }

@@ -1,4 +1,4 @@
-//! Secrets that docker takes: those without a value, and those that are no variable.
+//! Secrets that docker accepts: those without a value, and those that cannot be a variable.
 
 use super::*;
 
@@ -27,7 +27,7 @@ fn a_value_that_is_no_variable_is_a_file_unless_the_manifest_says_otherwise() {
     assert!(resolution.warnings.join("\n").contains("so `STORE` is the path of a file"));
     let error = flagged("[secrets]\nSTORE = {}\n").resolve(Purpose::Build).unwrap_err();
     assert!(matches!(error, ResolveError::Secret(SecretError::Nul { .. })));
-    // An app has no file where nobody expects one.
+    // An app does not expect a file in place of a variable, so a start refuses such a value.
     let error = flagged("").resolve(Purpose::Run).unwrap_err();
     assert!(matches!(error, ResolveError::Secret(SecretError::Nul { .. })));
     let file = flagged("[secrets]\nSTORE = { as = \"file\" }\n").resolve(Purpose::Build).unwrap();
