@@ -2,7 +2,7 @@
 //!
 //! This library makes the program's decisions, without a single system call: it gets bytes and returns values. The
 //! program (`entrypoint/`) reads the bytes from the kernel and carries out the decisions. The program needs no
-//! runtime and no libc, because it must run in images that have neither. It is the only place in the workspace where
+//! runtime and no libc, because it must run in images that have neither. It is one of two places in the workspace where
 //! `unsafe` is allowed.
 //!
 //! Where bytes enter: files on a tmpfs that `prun` has filled ([`environment::parse`], [`init::parse`]), and the

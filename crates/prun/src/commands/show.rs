@@ -27,7 +27,7 @@ const MASK: &str = "••••••••";
 ///
 /// # Errors
 ///
-/// When the project does not exist, or no engine answers.
+/// Returns an error if the project does not exist, or no engine answers.
 pub(crate) async fn ps(choice: &Choice, edge: &Edge) -> Result<Exit, Failure> {
     let known = KnownProject::find(choice, edge).await?;
     // The labels are enough to show what runs, so a user who is not an operator sees it, too.
@@ -67,7 +67,7 @@ pub(crate) async fn ps(choice: &Choice, edge: &Edge) -> Result<Exit, Failure> {
 ///
 /// # Errors
 ///
-/// When no engine answers.
+/// Returns an error if no engine answers.
 pub(crate) async fn all(edge: &Edge) -> Result<Exit, Failure> {
     let host = edge.cancellation.unless_cancelled(connect()).await??;
     let caller = Caller::of_process(None);
@@ -137,7 +137,7 @@ async fn waiting(host: &Engine, project: &Project, instances: &[&ContainerSummar
 ///
 /// # Errors
 ///
-/// When the project or the variable does not exist.
+/// Returns an error if the project or the variable does not exist.
 pub(crate) async fn injected(request: &InjectedRequest, edge: &Edge) -> Result<Exit, Failure> {
     let known = KnownProject::find(&request.project, edge).await?;
     let document = match &request.form {
