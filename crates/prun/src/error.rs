@@ -95,7 +95,7 @@ pub(crate) enum RunError {
         /// The volume.
         volume: String,
     },
-    /// The sealed state is older than what runs.
+    /// The sealed state is not the newest one.
     #[error(
         "the state of project `{project}` is older than what runs: it knows of generation {sealed}, and {noted} was started"
     )]

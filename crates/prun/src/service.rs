@@ -235,7 +235,7 @@ pub(crate) async fn wait(
                     });
                 }
             }
-            // Data that prun did not make may use other names. Waiting longer does not change them.
+            // Data that others made has other names: it will have them in two minutes, too.
             Ok(Ok(Login::NotYet)) if service.phase() != Phase::Sealed && lacks_a_name(&answer) => {
                 refusals += 1;
                 if refusals >= REFUSALS {

@@ -190,7 +190,7 @@ fn plan(error: &PlanError) -> Diagnostic {
     }
 }
 
-/// Returns advice on a service that accepts no login, chosen by its log.
+/// Advises on a service that takes no login, by what it says.
 fn not_ready(service: &str, tail: &[String]) -> String {
     let lacks = |what: &str| tail.iter().any(|line| line.contains(what) && line.ends_with("does not exist"));
     if lacks("database ") {

@@ -27,7 +27,7 @@ use crate::values::generation::Generation;
 ///
 /// # Errors
 ///
-/// Returns the first error of the request's steps.
+/// Everything that can go wrong on the way.
 pub(crate) async fn run(request: &ServicesRequest, edge: &Edge) -> Result<Exit, Failure> {
     match request {
         ServicesRequest::Rotate { project, services } => rotate(project, services, edge).await,
@@ -65,7 +65,7 @@ async fn rotate_in(
     current: Generation,
 ) -> Result<Exit, Failure> {
     let names = chosen(services, start)?;
-    // A state that is too old must be refused before anything is sealed.
+    // This must fail before anything is sealed.
     roll::check_age(&start.host, &start.project, locked.newest_number()?).await?;
     for name in &names {
         start.ledger.begin_rotation(name);

@@ -116,7 +116,7 @@ fn orphans(known: &[Project], marked: &[ContainerSummary]) -> Vec<[String; 5]> {
     orphans.into_iter().map(row).collect()
 }
 
-/// Finds the generations whose instances have lost their values, as after a restart of the engine.
+/// Finds the generations whose instances run without their values, as after a restart of the engine.
 async fn waiting(host: &Engine, project: &Project, instances: &[&ContainerSummary]) -> Vec<u64> {
     let mut numbers: Vec<u64> = instances.iter().filter_map(|container| number(container)).collect();
     numbers.sort_unstable();
@@ -236,7 +236,7 @@ fn row(variable: &Variable, ledger: &Ledger) -> [String; 3] {
     [variable.name.clone(), from, value]
 }
 
-/// Says in words how long ago something happened.
+/// Puts a moment in the past into words.
 #[must_use]
 pub(crate) fn ago(seconds: u64) -> String {
     match units(seconds) {

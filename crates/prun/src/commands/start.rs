@@ -387,7 +387,7 @@ impl Start {
                     return Err(CommandError::KindOfData { service, sealed, planned: kind }.into());
                 }
                 Some(known) => {
-                    // Unless the plan names an image, the service keeps the image that made its data.
+                    // Unless the plan names an image, the one that made the data stays.
                     if let Some(image) = planned.image.clone().filter(|image| image != known.image()) {
                         self.ledger.set_image(&planned.name, &image);
                         changed = true;

@@ -335,14 +335,14 @@ pub(crate) async fn remove_network(host: &Engine, project: &Project) -> Result<(
 ///
 /// # Errors
 ///
-/// Returns [`RunError::ImageMissing`] with the engine's answer if the image cannot be pulled.
+/// [`RunError::ImageMissing`] with the engine's answer.
 pub(crate) async fn image(host: &Engine, name: &str, pulling: impl FnOnce()) -> Result<ImageInspect, RunError> {
     match host.docker().inspect_image(name).await {
         Err(error) if is_missing(&error) => {}
         other => return other.map_err(engine(|| format!("look at image {name}"))),
     }
     pulling();
-    // For a name without a tag the engine would pull all tags.
+    // Without a tag the engine would pull all tags.
     let tagged = name.contains('@') || name.rsplit('/').next().is_some_and(|last| last.contains(':'));
     let reference = if tagged { name.to_owned() } else { format!("{name}:latest") };
     let options = CreateImageOptionsBuilder::new().from_image(&reference).build();
@@ -351,7 +351,7 @@ pub(crate) async fn image(host: &Engine, name: &str, pulling: impl FnOnce()) -> 
     host.docker().inspect_image(name).await.map_err(engine(|| format!("look at image {name}")))
 }
 
-/// Reads the last lines of a container's log. Returns no lines if the log cannot be read.
+/// Reads the last lines of a container's log; there are none if it cannot be read.
 pub(crate) async fn tail(host: &Engine, name: &str) -> Vec<String> {
     let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail(&TAIL.to_string()).build();
     let mut stream = host.docker().logs(name, Some(options));
@@ -410,7 +410,7 @@ pub(crate) async fn mounting(
     Ok(found.find(|container| running(container) && mounts(container)).and_then(|container| container.id.clone()))
 }
 
-/// Removes a container at once, without stopping it first. A container that is gone, or about to go, is not an error.
+/// Removes a container at once, whatever it does. One that is gone, or about to go, is no error.
 ///
 /// # Errors
 ///

@@ -60,7 +60,7 @@ pub(crate) async fn run(
             kept.extend_from_slice(&bytes[..bytes.len().min(OUTPUT_LIMIT - kept.len())]);
         }
     }
-    // The output may end a moment before the engine knows the exit code.
+    // The output may end a moment before the engine has noted the exit code.
     for _ in 0..50 {
         let state = docker.inspect_exec(&exec).await.map_err(engine(doing))?;
         if let (Some(false), Some(code)) = (state.running, state.exit_code) {

@@ -96,7 +96,7 @@ pub(crate) enum CommandError {
         /// The kind in the plan.
         planned: ServiceKind,
     },
-    /// The service cannot be removed while the manifest declares it, because the next start would make it again.
+    /// The manifest would bring a removed service back.
     #[error("service `{service}` is declared in app.toml:{line}")]
     ServiceDeclared {
         /// The service.
@@ -157,7 +157,7 @@ pub(crate) enum CommandError {
         /// The names that there are.
         known: Vec<String>,
     },
-    /// The systemd unit cannot be written.
+    /// The systemd unit cannot be written where it should lie.
     #[error("cannot write {}: {source}", path.display())]
     Unit {
         /// The unit's file.

@@ -211,7 +211,7 @@ pub(crate) enum ServicesRequest {
         project: Choice,
         /// The service: its name, or `KIND[:VERSION][=NAME]`.
         service: String,
-        /// The name of the database's administrator; by default the one of the service's kind.
+        /// The administrator's name in the data.
         administrator: Option<String>,
     },
 }

@@ -48,7 +48,7 @@ pub(crate) enum ValuesError {
         /// The variable with the longest value.
         longest: String,
     },
-    /// A value holds the byte 0, which a variable cannot hold.
+    /// A variable cannot hold the byte 0.
     #[error("secret `{secret}` holds a NUL, which no variable can")]
     Nul {
         /// The secret.
