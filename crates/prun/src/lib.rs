@@ -9,8 +9,8 @@
 //! healthy; then the instances of the previous generation are removed. `engine` makes the requests to Docker that all
 //! of this needs.
 //!
-//! **Where bytes leave.** Values leave into the tmpfs volumes of services and instances, into the sealed state, and,
-//! when the user asks for one value, to standard output (`commands::show`). Each of these ways is a numbered door
+//! **Where bytes leave.** Into the tmpfs volumes of services and instances, into the sealed state, and, when somebody
+//! asks for it, one value on standard output (`commands::show`). Each of these ways is a numbered door
 //! (`docs/doors.md`); no value reaches the engine's API in any other way. Errors leave through `tell`, which chooses
 //! the exit code.
 //!
