@@ -1,15 +1,16 @@
-//! Compiles the entrypoint that is put before the app, for each target that is asked for, and embeds it.
+//! Compiles the entrypoint, which runs before the app in every instance, for each target that is asked for, and
+//! embeds the result in prun.
 //!
-//! It needs flags of its own (no runtime, no libc, fixed addresses), so the compiler is called directly, into the build
-//! script's own folder. The result depends on the sources and the compiler alone: paths are mapped away and no build id
-//! is written.
+//! The entrypoint needs compiler flags of its own (no runtime, no libc, fixed addresses). So this script calls the
+//! compiler directly and writes into its own output folder. The result depends only on the sources and the compiler:
+//! paths are mapped away, and no build id is written.
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The most that the entrypoint may weigh.
+/// The largest size of the entrypoint, in bytes.
 const LARGEST: u64 = 500 * 1024;
 
 fn main() {
@@ -26,7 +27,7 @@ fn main() {
         .expect("the build script's folder is writable");
 }
 
-/// Compiles the entrypoint for one target, and writes the expression that embeds it.
+/// Compiles the entrypoint for one target, and returns the Rust expression that embeds it.
 fn entrypoint(sources: &Path, output: &Path, target: &str) -> String {
     let folder = output.join(target);
     fs::create_dir_all(&folder).expect("the build script's folder is writable");
@@ -50,7 +51,8 @@ fn entrypoint(sources: &Path, output: &Path, target: &str) -> String {
     format!("Entrypoint {{ program: include_bytes!({program:?}), platform: {platform:?} }},")
 }
 
-/// Returns what links a program without a runtime at fixed addresses, for a compiler driver or for a linker itself.
+/// Returns the arguments that link a program without a runtime at fixed addresses. They suit a compiler driver or a
+/// bare linker, whichever is set for the target.
 fn linking(target: &str) -> Vec<String> {
     let linker = pmake::linker(target);
     let is_driver = linker.as_ref().is_none_or(|linker| !linker.ends_with("ld") && !linker.ends_with("lld"));
@@ -66,7 +68,7 @@ fn linking(target: &str) -> Vec<String> {
         &["-static", "-z", "noseparate-code", "--no-eh-frame-hdr", "--build-id=none", "--gc-sections"]
     };
     let own = arguments.iter().map(|argument| format!("link-arg={argument}"));
-    // Targets with a C library of their own would be given its start files.
+    // For a target with a C library of its own, rustc would link the start files of that library.
     let start_files = target.ends_with("-musl").then(|| "link-self-contained=no".to_owned());
     own.chain(start_files).chain(linker.map(|linker| format!("linker={linker}"))).collect()
 }

@@ -1,5 +1,5 @@
-//! The subcommands, one file for each or for a few that are alike. They take the requests of
-//! [`crate::plan::request`], and call the steps of a start in their order.
+//! The subcommands: one file for each of them, or for a few similar ones. Each takes a request of
+//! [`crate::plan::request`] and performs its steps in order.
 
 pub(crate) mod adopt;
 pub(crate) mod doctor;

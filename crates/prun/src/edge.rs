@@ -25,7 +25,7 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
-    /// Returns the edge of the commands that both tools share.
+    /// Returns the same printers and cancellation for the commands that prun shares with pbuild.
     #[must_use]
     pub(crate) fn desk(&self) -> pcli::secrets::Desk {
         let (stdout, stderr) = (self.stdout.clone(), self.stderr.clone());
@@ -110,17 +110,17 @@ pub(crate) enum Failure {
     Error {
         /// The error itself.
         error: Box<RunError>,
-        /// The printer whose redactor knew the values when it happened.
+        /// The printer whose redactor knows the values that the error may hold.
         printer: Option<Printer>,
     },
-    /// An error of a command that both tools have, explained by that command.
+    /// An error of a command that prun shares with pbuild. The command has explained it already.
     Shared(Box<Diagnostic>),
     /// The user asked the command to end.
     Ended(Ending),
 }
 
 impl Failure {
-    /// Puts the failure behind the redactor of this edge: logs in an error may hold values.
+    /// Makes the failure print through this edge's redactor, because logs in an error may hold values.
     #[must_use]
     pub(crate) fn behind(self, edge: &Edge) -> Self {
         match self {

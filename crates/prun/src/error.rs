@@ -17,7 +17,8 @@ use crate::values::error::ValuesError;
 
 /// Why a command failed.
 ///
-/// No message holds a value. The output of a container is kept apart, in `tail`, and is redacted before it is printed.
+/// No message holds a value. The output of a container is kept apart from the message, in `tail`, and is redacted
+/// before it is printed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RunError {
     /// No engine can be used.
@@ -34,7 +35,7 @@ pub(crate) enum RunError {
     /// The manifest cannot be read.
     #[error(transparent)]
     Manifest(#[from] FindError),
-    /// A user's secret has no value.
+    /// A user secret has no value.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
     /// The plan cannot be followed.
@@ -52,13 +53,13 @@ pub(crate) enum RunError {
     /// The environment names no folder for the state.
     #[error("there is no folder for the state of projects")]
     NoStateFolder,
-    /// Data would be removed, and standard input is not a terminal that could be asked.
+    /// The command would remove data, but standard input is not a terminal, so it cannot ask the user.
     #[error("{loss}")]
     NobodyToAsk {
-        /// Which data.
+        /// The data that would be removed.
         loss: String,
     },
-    /// The user did not agree that data is removed.
+    /// The user did not agree to the removal of data.
     #[error("the answer was another; nothing was removed")]
     Declined {
         /// The answer that agrees.
@@ -70,7 +71,7 @@ pub(crate) enum RunError {
         /// The engine's architecture.
         architecture: String,
     },
-    /// The engine has something under a name of the project that the project did not make.
+    /// A name of the project is taken in the engine by something that the project did not make.
     #[error("{kind} `{name}` exists and does not belong to this project")]
     Foreign {
         /// A container, a volume or a network.
@@ -78,7 +79,7 @@ pub(crate) enum RunError {
         /// Its name.
         name: String,
     },
-    /// A volume has data, and the project's state does not hold its password.
+    /// A volume has data already, and the project's state does not hold the password of that data.
     #[error("service `{service}`: volume `{volume}` exists already, and its password is not in this project's state")]
     ExistingVolume {
         /// The service.
@@ -101,19 +102,19 @@ pub(crate) enum RunError {
     OlderState {
         /// The project.
         project: String,
-        /// The generation that the state holds; 0 when it holds none.
+        /// The number of the generation in the state; 0 if the state holds none.
         sealed: u64,
-        /// The generation that was started last.
+        /// The number of the generation that was started last.
         noted: u64,
     },
-    /// A rotation cannot go on; both credentials are sealed.
+    /// A rotation cannot continue. Both credentials are sealed, so no access is lost.
     #[error("service `{service}` {otherwise}")]
     Rotation {
         /// The service.
         service: String,
-        /// The thing that the service does not do, as a verb with its object.
+        /// What the service fails to do, as a verb with its object.
         otherwise: &'static str,
-        /// The end of its answer.
+        /// The last lines of the service's answer.
         tail: Vec<String>,
     },
     /// A service did not answer in time.
@@ -121,19 +122,19 @@ pub(crate) enum RunError {
     NotReady {
         /// The service.
         service: String,
-        /// How long was waited.
+        /// How long prun waited, in seconds.
         seconds: u64,
-        /// The end of its log.
+        /// The last lines of the service's log.
         tail: Vec<String>,
     },
-    /// A service ended.
+    /// A service's container exited.
     #[error("service `{service}` ended with exit code {code}")]
     ServiceEnded {
         /// The service.
         service: String,
         /// Its exit code.
         code: i64,
-        /// The end of its log.
+        /// The last lines of the service's log.
         tail: Vec<String>,
     },
     /// An image is not in the engine and could not be pulled.
@@ -147,9 +148,9 @@ pub(crate) enum RunError {
     /// Another program listens on a port.
     #[error("port {port} is taken")]
     PortTaken {
-        /// The port as the plan has it.
+        /// The port, as the plan writes it.
         port: String,
-        /// The container that has it, if it is one of the engine's.
+        /// The name of the container that has the port, if it is one of the engine's.
         holder: Option<String>,
     },
     /// An init command failed.
@@ -159,7 +160,7 @@ pub(crate) enum RunError {
         name: String,
         /// Its exit code.
         code: i64,
-        /// The end of its log.
+        /// The last lines of its log.
         tail: Vec<String>,
     },
     /// An instance ended before it was healthy.
@@ -169,7 +170,7 @@ pub(crate) enum RunError {
         instance: u32,
         /// Its exit code.
         code: i64,
-        /// The end of its log.
+        /// The last lines of its log.
         tail: Vec<String>,
     },
     /// An instance did not become healthy.
@@ -177,14 +178,14 @@ pub(crate) enum RunError {
     Unhealthy {
         /// Its number.
         instance: u32,
-        /// How long was waited.
+        /// How long prun waited, in seconds.
         seconds: u64,
         /// The last answer of the health check.
         answer: String,
-        /// The end of its log.
+        /// The last lines of its log.
         tail: Vec<String>,
     },
-    /// A user's secret cannot be used.
+    /// A user secret cannot be used.
     #[error(transparent)]
     Secret(#[from] SecretError),
     /// The sealed state cannot be used.
@@ -202,24 +203,24 @@ pub(crate) enum RunError {
     /// A newer prun sealed the state.
     #[error("the project's sealed state has version {found}; this prun reads {known}")]
     NewerState {
-        /// Its version.
+        /// The version of the sealed state.
         found: u32,
         /// The newest version that this program reads.
         known: u32,
     },
-    /// There is no state of a project of this name.
+    /// The engine has no state of a project of this name.
     #[error("nothing is known of a project `{project}`")]
     UnknownProject {
         /// The name.
         project: String,
     },
-    /// The project has a state, and no generation of it was ever started.
+    /// The project has a state, but no generation of it was ever started.
     #[error("project `{project}` has not been started yet")]
     NotStarted {
         /// The project.
         project: String,
     },
-    /// A container was removed while prun waited for it.
+    /// Somebody removed a container while prun waited for it.
     #[error("container {container} was removed by somebody")]
     ContainerRemoved {
         /// Its name.
@@ -236,18 +237,18 @@ impl From<Ending> for RunError {
     }
 }
 
-/// Makes an error of the engine's refusal of a request.
+/// Returns a function that turns the engine's refusal of a request into an error. `doing` names the request.
 pub(crate) fn engine<T: Into<String>>(doing: impl FnOnce() -> T) -> impl FnOnce(bollard::errors::Error) -> RunError {
     move |source| RunError::Engine { doing: doing().into(), source }
 }
 
-/// Whether the engine answered that something does not exist.
+/// Returns whether the engine answered that something does not exist.
 #[must_use]
 pub(crate) fn is_missing(error: &bollard::errors::Error) -> bool {
     status(error) == Some(404)
 }
 
-/// Whether the engine answered that something exists already, or has that state already.
+/// Returns whether the engine answered that something exists already, or has the requested state already.
 #[must_use]
 pub(crate) fn is_conflict(error: &bollard::errors::Error) -> bool {
     matches!(status(error), Some(304 | 409))
@@ -260,7 +261,7 @@ fn status(error: &bollard::errors::Error) -> Option<u16> {
     }
 }
 
-/// Returns the engine's answer without any words of the client library.
+/// Returns the engine's answer, without the text that the client library puts around it.
 #[must_use]
 pub(crate) fn message(error: &bollard::errors::Error) -> String {
     match error {

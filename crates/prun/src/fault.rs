@@ -1,7 +1,7 @@
 //! Points at which a test may kill the program, to prove that the next command finishes the work.
 //!
-//! They exist only in binaries that are built with the feature `faults`, and no such binary is released. In all others
-//! a point does nothing.
+//! The points exist only in binaries that are built with the feature `faults`, and no such binary is released. In all
+//! other binaries, [`point`] does nothing.
 
 /// Every point, in the order in which a rotation passes them.
 #[cfg(feature = "faults")]
@@ -19,7 +19,7 @@ pub(crate) const POINTS: [&str; 11] = [
     "rotation.finished",
 ];
 
-/// Marks one of the [`POINTS`]: a test can have the process killed there.
+/// Marks one of the [`POINTS`]. A test that sets `PRUN_FAULT` to its name has the process killed at this place.
 #[cfg(feature = "faults")]
 pub(crate) fn point(name: &str) {
     assert!(POINTS.contains(&name), "a point that is not on the list");
@@ -28,6 +28,6 @@ pub(crate) fn point(name: &str) {
     }
 }
 
-/// Marks one of the points; nothing happens here.
+/// Marks one of the points. Without the feature `faults`, this does nothing.
 #[cfg(not(feature = "faults"))]
 pub(crate) fn point(_: &str) {}

@@ -38,14 +38,14 @@ pub(crate) struct Recipe<'a> {
     pub(crate) image: &'a ImageInspect,
     /// The generation.
     pub(crate) generation: &'a Generation,
-    /// The volume with its values; none when there is nothing to deliver ([`is_delivered`]).
+    /// The volume with the generation's values; `None` if nothing has to be delivered ([`is_delivered`]).
     pub(crate) values: Option<String>,
 }
 
-/// Whether instances need the entrypoint and a volume with values.
+/// Returns whether instances need the entrypoint and a volume with values.
 ///
-/// They do for values that are not public, for init commands, and for health checks that are made from outside the app.
-/// Without any of these an instance is the same container that `docker run` makes.
+/// They need both for secrets and variables of services, for init commands, and for HTTP health checks, which the
+/// holder of the values makes. Without any of these, an instance is the same container that `docker run` would make.
 #[must_use]
 pub(crate) fn is_delivered(plan: &Plan, variables: &[Variable]) -> bool {
     !plan.init().is_empty()
@@ -82,7 +82,7 @@ impl Recipe<'_> {
         }
         let (entrypoint, command) = match &self.values {
             Some(_) => (entrypoint(&["run", "--wait", WAIT, "--"]), command),
-            // Both are set, so that the engine adds neither of the image's.
+            // Both are set, because the engine would otherwise add the image's own entrypoint or command.
             None => (command[..1].to_vec(), command[1..].to_vec()),
         };
         let healthcheck = config.healthcheck.and_then(|check| match &self.values {
@@ -118,7 +118,7 @@ impl Recipe<'_> {
         let access = if volume.read_only { Access::Read } else { Access::Write };
         match &volume.source {
             VolumeSource::Named(name) => {
-                // A volume of the app starts with what the image has there, as with docker.
+                // The engine fills a new volume of the app with the image's files at that path, as with docker.
                 Ok(Mount {
                     volume_options: None,
                     ..containers::mount(&name_of(self.project, name), &volume.target, access)
@@ -141,8 +141,8 @@ impl Recipe<'_> {
         }
     }
 
-    /// Returns the variables that the engine itself sets, and shows to everyone who may use it: public configuration.
-    /// With `deliver = "env"` these are all variables, because the user chose that.
+    /// Returns the variables that the engine itself sets, and that it shows to everybody who may use it: only the
+    /// public configuration. With `deliver = "env"` these are all variables, because the user chose that.
     fn environment(&self) -> Vec<String> {
         let variables = self.generation.variables.iter();
         match self.plan.deliver() {
@@ -214,7 +214,8 @@ impl Files {
         self.single.push((variable.name.clone(), content));
     }
 
-    /// Returns the files in the order in which they must be written: the one that says that all are there comes last.
+    /// Returns the files in the order in which they must be written. [`pshim::READY_FILE`] comes last, because it
+    /// tells the entrypoint that all other files are there.
     #[must_use]
     pub(crate) fn in_order(&self) -> Vec<File<'_>> {
         let (mode, owner) = self.owner.map_or((0o444, 0), |owner| (0o400, owner));
@@ -259,13 +260,14 @@ fn entry(variable: &Variable) -> Zeroizing<Vec<u8>> {
     entry
 }
 
-/// Returns the entrypoint's path and these words, to stand before the app's command.
+/// Returns a command prefix: the path of prun's own entrypoint, followed by `words`. The prefix goes before the
+/// command that the container runs.
 #[must_use]
 pub(crate) fn entrypoint(words: &[&str]) -> Vec<String> {
     [shim::path()].into_iter().chain(words.iter().map(|word| (*word).to_owned())).collect()
 }
 
-/// Gives a health check of the image the app's environment, which docker does not (moby#18136).
+/// Makes a health check of the image run with the app's environment, which docker does not give to it (moby#18136).
 fn wrap(check: HealthConfig, shell: Option<&[String]>) -> Option<HealthConfig> {
     let test = check.test.clone()?;
     let mut wrapped = vec!["CMD".to_owned()];
@@ -279,14 +281,14 @@ fn wrap(check: HealthConfig, shell: Option<&[String]>) -> Option<HealthConfig> {
             }
             wrapped.extend_from_slice(words);
         }
-        // NONE, or an empty list, which means the check of the base image.
+        // The test is `NONE`, or an empty list, with which the image inherits the check of its base.
         _ => return Some(check),
     }
     Some(HealthConfig { test: Some(wrapped), ..check })
 }
 
-/// Finds the user id that `--user` or the image's USER stands for. `None` means that it is not known, so that every
-/// user in the container must be able to read the values.
+/// Returns the id of the user that `--user` or the image's USER names. Returns `None` if the id is not known; every
+/// user in the container must then be able to read the values.
 ///
 /// A name is looked up in the container's own `/etc/passwd`.
 pub(crate) async fn owner(host: &Engine, plan: &Plan, image: &ImageInspect, container: &str) -> Option<u32> {

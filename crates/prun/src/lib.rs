@@ -1,12 +1,13 @@
 //! Starts an app with its secrets and its services, rotates their credentials, and shows what runs.
 //!
-//! **Where bytes enter.** The command line (`command`) and `app.toml` make a `plan`. The user's secrets are read once,
-//! by `commands::start`. The sealed `state` of the `project` holds the credentials of its services and the values that
-//! its instances run with.
+//! **Where bytes enter.** The command line (`command`) and `app.toml` make a `plan`. `commands::start` reads the
+//! user's secrets, once. The sealed `state` of the `project` holds the credentials of its services and the values
+//! that its instances run with.
 //!
-//! **What happens.** Each `service` is started and proven by a login. The `values` of a generation are composed and
-//! sealed. Each `instance` is started through the entrypoint and looked at until it is healthy; then the generation
-//! before it goes. `engine` does what all of this asks of Docker.
+//! **What happens.** Each `service` is started, and a login proves that it accepts its credential. The `values` of a
+//! generation are composed and sealed. Each `instance` is started through the entrypoint and checked until it is
+//! healthy; then the instances of the previous generation are removed. `engine` makes the requests to Docker that all
+//! of this needs.
 //!
 //! **Where bytes leave.** Into the tmpfs volumes of services and instances, into the sealed state, and, when somebody
 //! asks for it, one value on standard output (`commands::show`). Each of these ways is a numbered door
@@ -50,12 +51,12 @@ use pcli::resolve::Purpose;
 use pscreen::stage::Stage;
 use pscreen::{Ending, Exit, Printer};
 
-/// The plugin that prun is to docker's client: `docker prun start`.
+/// What docker's client learns about prun as its plugin: with the plugin, `docker prun start` works.
 const PLUGIN: Plugin =
     Plugin { program: "docker-prun", name: "prun", description: "Start containers with secrets and services" };
 
-/// Answers docker, where docker calls prun as its plugin; `None` where it does not. A command becomes a new start of this
-/// program, with docker's flags as variables.
+/// Answers docker's client if it calls prun as its plugin. Returns `None` if prun was called in another way. For a
+/// command, this process replaces itself with a plain call of prun that has docker's flags as variables.
 pub fn run_as_plugin(words: impl IntoIterator<Item = OsString>) -> Option<Exit> {
     let mut words = words.into_iter();
     if !PLUGIN.is_called(words.next().as_deref()) {
@@ -63,7 +64,8 @@ pub fn run_as_plugin(words: impl IntoIterator<Item = OsString>) -> Option<Exit> 
     }
     let answer = match PLUGIN.call(words) {
         Ok(Call::Metadata) => Ok(PLUGIN.metadata(concat!("v", env!("CARGO_PKG_VERSION")))),
-        // In the words of docker's shell scripts: no proposals, and files instead.
+        // Docker's shell scripts expect this text. It means that there are no proposals, and that the shell completes
+        // file names instead.
         Ok(Call::Completion) => Ok(":0".to_owned()),
         Ok(Call::Run(start)) => Err(start.exec(PLUGIN.name).diagnostic()),
         Err(error) => Err(error.diagnostic()),
@@ -96,7 +98,7 @@ where
             return diagnostic.exit().unwrap_or(Exit::Usage).into();
         }
         Err(Refusal::Clap(help)) => {
-            // If nobody reads the output any more, there is nobody to help.
+            // If nobody reads the output any more, a failure to print help does not matter.
             let _ = help.print();
             return u8::try_from(help.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
         }

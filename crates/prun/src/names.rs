@@ -1,4 +1,5 @@
-//! The names of everything that a project has in the engine, and the labels that say to which project it belongs.
+//! The names of everything that a project has in the engine, and the labels that show which project a thing belongs
+//! to.
 
 use std::collections::HashMap;
 
@@ -6,9 +7,9 @@ use bollard::models::ContainerSummary;
 
 /// The label with the project's name.
 pub(crate) const PROJECT: &str = "io.prun.project";
-/// The label with the mark of the state that owns the thing.
+/// The label with the project's id, the mark that its state gives to everything of the project.
 pub(crate) const OWNER: &str = "io.prun.owner";
-/// The label with the role of the thing.
+/// The label with the thing's [`Role`].
 pub(crate) const ROLE: &str = "io.prun.role";
 /// The label with a service's name.
 pub(crate) const SERVICE: &str = "io.prun.service";
@@ -16,31 +17,31 @@ pub(crate) const SERVICE: &str = "io.prun.service";
 pub(crate) const GENERATION: &str = "io.prun.generation";
 /// The label with an instance's number, from 1.
 pub(crate) const INSTANCE: &str = "io.prun.instance";
-/// The label with the digest of the configuration that the thing was made from.
+/// The label with the digest of the configuration from which a container was made.
 pub(crate) const CONFIGURATION: &str = "io.prun.configuration";
 /// The label with the operator who holds the lock.
 pub(crate) const HOLDER: &str = "io.prun.holder";
-/// The label with the command for which the lock is held.
+/// The label with the command that the operator runs under the lock.
 pub(crate) const COMMAND: &str = "io.prun.command";
-/// The label with the moment since when the lock is held, in seconds since 1970.
+/// The label with the time at which the lock was taken, in seconds since 1970.
 pub(crate) const SINCE: &str = "io.prun.since";
 
-/// The role of a container, a volume or a network.
+/// The role of a container, a volume or a network in its project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// An instance of the app.
     App,
     /// A service's container, or the volume with its data.
     Service,
-    /// A volume of values in memory, or the holder that keeps it alive.
+    /// A volume that holds values in memory, or the container that keeps the volume alive (its holder).
     Values,
-    /// The forwarder of the published ports.
+    /// The container that forwards the published ports.
     Ports,
-    /// The entrypoint's volume.
+    /// The volume with the entrypoint.
     Home,
     /// The project's network.
     Network,
-    /// A volume of the app's own.
+    /// A volume that the app declares.
     Data,
     /// A container of `prun run` or `prun init`.
     Run,
@@ -49,7 +50,7 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    /// The label's value.
+    /// Returns the role as the value of the label [`ROLE`].
     #[must_use]
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -66,8 +67,8 @@ impl Role {
     }
 }
 
-/// A project's name and owner, from which all its names in the engine follow. Services have names without dots, so
-/// names with dots are never those of a service.
+/// A project's name and owner, from which all its names in the engine follow. The name of a service has no dot, so a
+/// name with a dot is never a service's.
 #[derive(Clone, Debug)]
 pub(crate) struct Project {
     name: String,
@@ -75,91 +76,93 @@ pub(crate) struct Project {
 }
 
 impl Project {
-    /// Makes the names of a project with this name and this mark of its state.
+    /// Makes the names of a project from its name and its owner's mark.
     #[must_use]
     pub(crate) fn new(name: &str, owner: &str) -> Self {
         Self { name: name.to_owned(), owner: owner.to_owned() }
     }
 
-    /// The project's name.
+    /// Returns the project's name.
     #[must_use]
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// The mark of its state.
+    /// Returns the owner's mark, which is the project's id.
     #[must_use]
     pub(crate) fn owner(&self) -> &str {
         &self.owner
     }
 
-    /// The network of its services and instances.
+    /// Returns the name of the network that connects the project's services and instances.
     #[must_use]
     pub(crate) fn network(&self) -> String {
         self.name.clone()
     }
 
-    /// The volume with the entrypoint, which is also the lock of the init commands.
+    /// Returns the name of the volume with the entrypoint. A lock on this volume lets only one container at a time run
+    /// the init commands.
     #[must_use]
     pub(crate) fn home(&self) -> String {
         format!("{}.prun", self.name)
     }
 
-    /// The volume with the sealed state, and the container that is the project's lock.
+    /// Returns the name of the volume with the sealed state. The container that is the project's lock has the same
+    /// name.
     #[must_use]
     pub(crate) fn state(&self) -> String {
         format!("{}.state", self.name)
     }
 
-    /// The forwarder.
+    /// Returns the name of the container that forwards the published ports.
     #[must_use]
     pub(crate) fn forwarder(&self) -> String {
         format!("{}.ports", self.name)
     }
 
-    /// Names a service's container, and the volume with its data.
+    /// Returns the name of a service's container, which is also the name of the volume with its data.
     #[must_use]
     pub(crate) fn service(&self, service: &str) -> String {
         format!("{}-{service}", self.name)
     }
 
-    /// Names the volume with the values of a service, and its holder.
+    /// Returns the name of the volume with a service's values, which is also the name of its holder.
     #[must_use]
     pub(crate) fn service_values(&self, service: &str) -> String {
         format!("{}-{service}.values", self.name)
     }
 
-    /// Names the volume with the values of a generation, and its holder.
+    /// Returns the name of the volume with a generation's values, which is also the name of its holder.
     #[must_use]
     pub(crate) fn values(&self, generation: u64) -> String {
         format!("{}.{generation}.values", self.name)
     }
 
-    /// Names an instance; the name is also its host name on the project's network.
+    /// Returns the name of an instance, which is also its host name on the project's network.
     #[must_use]
     pub(crate) fn instance(&self, generation: u64, instance: u32) -> String {
         format!("{}.{generation}.{instance}", self.name)
     }
 
-    /// Names a container of `prun run` or `prun init`.
+    /// Returns the name of a container of `prun run` or `prun init`.
     #[must_use]
     pub(crate) fn one_off(&self, number: u32) -> String {
         format!("{}.run.{number}", self.name)
     }
 
-    /// Whether this is the name of such a container.
+    /// Returns whether this is a name that [`Project::one_off`] makes.
     #[must_use]
     pub(crate) fn is_one_off(&self, name: &str) -> bool {
         name.strip_prefix(&self.name).is_some_and(|rest| rest.starts_with(".run."))
     }
 
-    /// Names a volume of the app's own.
+    /// Returns the engine's name of a volume that the app declares.
     #[must_use]
     pub(crate) fn data(&self, volume: &str) -> String {
         format!("{}_{volume}", self.name)
     }
 
-    /// Returns the labels of something that belongs to this project.
+    /// Returns the labels of a container, volume or network of this project.
     #[must_use]
     pub(crate) fn labels(&self, role: Role, more: &[(&str, String)]) -> HashMap<String, String> {
         [(PROJECT, self.name.clone()), (OWNER, self.owner.clone()), (ROLE, role.as_str().to_owned())]

@@ -1,4 +1,4 @@
-//! The plan of a start: an order and a manifest, joined and checked. Nothing behind this folder reads a flag.
+//! The plan of a start: an order and a manifest, joined and checked. Code that works with a plan reads no flags.
 
 pub(crate) mod container;
 pub(crate) mod error;
@@ -52,7 +52,8 @@ pub(crate) struct Plan {
     health: Option<Check>,
     /// How long an instance may take to become ready.
     patience: Duration,
-    /// How long a service may take for that. The first start of a database is not the app's health.
+    /// How long a service may take to become ready. The manifest's time limit is not used here, because it is the
+    /// app's.
     service_patience: Duration,
 }
 
@@ -147,7 +148,7 @@ impl Plan {
         })
     }
 
-    /// Takes over what another plan of the project has besides: services, and public configuration.
+    /// Adds the services and the public configuration that another plan of the project has and this one lacks.
     pub(crate) fn inherit(&mut self, other: &Self) {
         for service in &other.services {
             if !self.wants(&service.name) {
@@ -161,7 +162,8 @@ impl Plan {
         }
     }
 
-    /// Finds a folder of the host that is mounted; its path begins in the manifest's folder. Docker would create a missing one, for root.
+    /// Returns the path of a host folder that is mounted. A relative path begins in the manifest's folder. A missing
+    /// folder is an error, because docker would create it with root as its owner.
     ///
     /// # Errors
     ///

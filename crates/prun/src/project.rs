@@ -16,11 +16,11 @@ use crate::state::document::Document;
 use crate::state::{Closed, LockedState, State};
 use crate::values::generation::Generation;
 
-/// Reads the manifest.
+/// Finds and reads the manifest. Returns `None` if there is none and no file was named.
 ///
 /// # Errors
 ///
-/// If it is not valid, or the named file does not exist.
+/// Returns an error if the manifest is not valid, or if the named file does not exist.
 pub(crate) fn manifest(given: Option<&Path>) -> Result<Option<FoundManifest>, RunError> {
     Ok(pcli::find_manifest(given, &[Path::new("")])?)
 }
@@ -29,7 +29,8 @@ pub(crate) fn manifest(given: Option<&Path>) -> Result<Option<FoundManifest>, Ru
 ///
 /// # Errors
 ///
-/// [`RunError::Connect`], also if others could read the connection and `transport` forbids that.
+/// Returns [`RunError::Connect`] if no engine answers, or if others could read the connection and `transport` does
+/// not allow that.
 pub(crate) async fn connect_to_deliver(transport: Transport, edge: &Edge) -> Result<Engine, RunError> {
     let endpoint = Endpoint::resolve(&Environment::of_process(), &Flags::default())?;
     if transport == Transport::Private {
@@ -41,22 +42,22 @@ pub(crate) async fn connect_to_deliver(transport: Transport, edge: &Edge) -> Res
     Ok(Engine::connect(&endpoint).await?)
 }
 
-/// Connects to the engine that docker would use.
+/// Connects to the engine that docker's client would use.
 ///
 /// # Errors
 ///
-/// [`RunError::Connect`].
+/// Returns [`RunError::Connect`].
 pub(crate) async fn connect() -> Result<Engine, RunError> {
     let endpoint = Endpoint::resolve(&Environment::of_process(), &Flags::default())?;
     Ok(Engine::connect(&endpoint).await?)
 }
 
-/// The project that a command line means.
+/// The project that a command line chooses.
 #[derive(Clone, Debug)]
 pub(crate) struct NamedProject {
     /// The project's name.
     pub(crate) name: String,
-    /// The folder of the manifest that names it, unless a flag does.
+    /// The folder of the manifest that names the project; `None` if a flag names it.
     pub(crate) folder: Option<PathBuf>,
 }
 
@@ -64,7 +65,7 @@ pub(crate) struct NamedProject {
 ///
 /// # Errors
 ///
-/// If neither names a project, or the manifest is not valid.
+/// Returns an error if neither names a project, or if the manifest is not valid.
 pub(crate) fn name_of(choice: &Choice) -> Result<NamedProject, RunError> {
     if let Some(name) = choice.name.as_deref() {
         return Ok(NamedProject { name: plan::project(Some(name), None, "")?.0, folder: None });
@@ -81,22 +82,22 @@ pub(crate) fn name_of(choice: &Choice) -> Result<NamedProject, RunError> {
     }
 }
 
-/// A project and its engine.
+/// A project, its engine and its state.
 pub(crate) struct KnownProject {
     /// The project's name.
     pub(crate) name: String,
-    /// The engine that docker would use.
+    /// The engine that docker's client would use.
     pub(crate) host: Engine,
     /// The sealed state.
     pub(crate) state: State,
 }
 
 impl KnownProject {
-    /// Connects to the engine of the project that the command line means.
+    /// Connects to the engine of the project that the command line chooses.
     ///
     /// # Errors
     ///
-    /// If nothing names a project, or no engine answers.
+    /// Returns an error if nothing names a project, or if no engine answers.
     pub(crate) async fn find(choice: &Choice, edge: &Edge) -> Result<Self, RunError> {
         let named = name_of(choice)?;
         let host = edge.cancellation.unless_cancelled(connect()).await??;
@@ -108,7 +109,7 @@ impl KnownProject {
     ///
     /// # Errors
     ///
-    /// [`RunError::UnknownProject`] if there is none; those of [`State::read`].
+    /// Returns [`RunError::UnknownProject`] if there is no state, and the errors of [`State::read`].
     pub(crate) async fn read(&self) -> Result<Document, RunError> {
         self.state.read().await?.ok_or_else(|| self.unknown())
     }
@@ -117,25 +118,26 @@ impl KnownProject {
     ///
     /// # Errors
     ///
-    /// As [`KnownProject::read`], and those of [`State::read_own`].
+    /// Returns the errors of [`KnownProject::read`] and of [`State::read_own`].
     pub(crate) async fn read_own(&self) -> Result<Document, RunError> {
         self.state.read_own().await?.ok_or_else(|| self.unknown())
     }
 
-    /// Finds what the engine has of the project, without opening its state.
+    /// Finds the project on the engine by its labels, without opening its state.
     ///
     /// # Errors
     ///
-    /// [`RunError::UnknownProject`] if there is nothing.
+    /// Returns [`RunError::UnknownProject`] if the engine has nothing of the project.
     pub(crate) async fn project(&self) -> Result<Project, RunError> {
         self.state.project().await?.ok_or_else(|| self.unknown())
     }
 
-    /// Works under the project's lock, which is given back at the end. A project that is not known gets no lock.
+    /// Runs `work` under the project's lock, and releases the lock at the end. An unknown project is refused before
+    /// the lock is taken, because taking it would create a volume.
     ///
     /// # Errors
     ///
-    /// [`RunError::UnknownProject`]; those of [`State::locked`] and of the work.
+    /// Returns [`RunError::UnknownProject`], and the errors of [`State::locked`] and of `work`.
     pub(crate) async fn locked<T>(
         &self,
         edge: &Edge,
@@ -146,11 +148,11 @@ impl KnownProject {
         self.state.locked(edge, closed, work).await
     }
 
-    /// Reads the services and the generation that runs.
+    /// Returns the ledger of services and the generation that runs.
     ///
     /// # Errors
     ///
-    /// [`RunError::NotStarted`] if there is neither.
+    /// Returns [`RunError::NotStarted`] if the state lacks one of them.
     pub(crate) fn open(&self, locked: &LockedState<'_>) -> Result<(Ledger, Generation), RunError> {
         match (locked.ledger()?, locked.generation()?) {
             (Some(ledger), Some(generation)) => Ok((ledger, generation)),

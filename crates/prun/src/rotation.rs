@@ -1,8 +1,8 @@
-//! The change from a service's credential to its next one, while instances keep logging in.
+//! Replaces a service's credential with its next one, while instances keep logging in.
 //!
-//! Each step is sealed before its effect ([`pcredential::Stage`]). `prun start` and `prun services rotate` both
-//! continue from the step that they find. Every step can be repeated, and no credential is revoked before every
-//! instance has the next one.
+//! Each step is sealed before it takes effect ([`pcredential::Stage`]). `prun start` and `prun services rotate` both
+//! continue from the sealed step. Every step can be repeated. The old credential is revoked only when every instance
+//! has the next one.
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ use crate::state::LockedState;
 
 /// The pause between two checks whether a service has applied a change.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How many checks are made before the rotation fails.
+/// How often a change is checked before the rotation fails.
 const LOOKS: u32 = 10;
 
-/// Everything that the steps need.
+/// Everything that the steps of a rotation need.
 pub(crate) struct Rotation<'a> {
     pub(crate) host: &'a Engine,
     pub(crate) project: &'a Project,
@@ -31,13 +31,14 @@ pub(crate) struct Rotation<'a> {
 }
 
 impl Rotation<'_> {
-    /// Makes every service that has a next credential accept both credentials, and marks the next ones for publishing.
+    /// Makes every service that has a next credential accept both credentials, and seals that the next ones may be
+    /// published.
     pub(crate) async fn enable(&self, ledger: &mut Ledger) -> Result<(), RunError> {
         let under_way = |service: &&ServiceRecord| matches!(service.stage(), Some(Stage::Enabling | Stage::Publishing));
         let names: Vec<String> =
             ledger.services().iter().filter(under_way).map(|service| service.name().to_owned()).collect();
         for service in ledger.services().iter().filter(under_way) {
-            // A service that accepts the next credential was changed before, by a command that was killed.
+            // If a service accepts the next credential, a command that was killed has already changed it.
             let changed = self.login(service, Which::Next).await? == Login::Done;
             if !changed || !self.both(service).await? {
                 service::apply(self.host, self.project, service, &change::enable(service)).await?;
@@ -56,7 +57,7 @@ impl Rotation<'_> {
         Ok(())
     }
 
-    /// Makes every service refuse its old credential, once all instances have the next one.
+    /// Makes every service refuse its old credential. All instances must have the next credential by then.
     pub(crate) async fn revoke(&self, ledger: &mut Ledger) -> Result<(), RunError> {
         let names: Vec<String> = ledger
             .services()
@@ -72,8 +73,8 @@ impl Rotation<'_> {
         fault::point("rotation.revoking");
         for name in &names {
             let Some(service) = ledger.service(name) else { continue };
-            // The files of the service's next start are written first, so that no restart brings the old credential
-            // back.
+            // The files that the service reads at its next start are written first, so that no restart brings the old
+            // credential back.
             service::fill(self.host, self.project, service).await?;
             service::apply(self.host, self.project, service, &change::revoke(service)).await?;
             fault::point("rotation.revoked");

@@ -1,4 +1,4 @@
-//! One service: started with its credential, and proven by a login.
+//! Starts a service with its credential, and proves with a login that the service accepts the credential.
 
 use std::time::{Duration, Instant};
 
@@ -61,7 +61,8 @@ pub(crate) async fn start(
         if containers::is_running(container) {
             return Ok(Effect::Running);
         }
-        // If the engine is about to restart it, that may take a minute, although the files are back now.
+        // If the engine is about to restart the container, it may wait for up to a minute. To stop and start it is
+        // faster.
         containers::stop(host, &name, GRACE).await?;
         containers::start(host, &name).await?;
         return Ok(Effect::Created);
@@ -104,7 +105,7 @@ fn holder(project: &Project, service: &ServiceRecord) -> Holder {
     Holder { name: project.service_values(service.name()), labels, network: None, home: None }
 }
 
-/// Writes the files that a service reads when it starts, with the credentials of this moment.
+/// Writes the files that a service reads when it starts, with the service's current credentials.
 ///
 /// # Errors
 ///
@@ -209,7 +210,7 @@ pub(crate) async fn wait(
         let left = patience.saturating_sub(began.elapsed());
         let step = async {
             if !provisioned {
-                // For a service that was proven once the login below is enough.
+                // A service that was proven before needs only the login that follows.
                 if ask(host, &container, &probe::reach(service), &mut answer).await? != Login::Done {
                     return Ok::<_, RunError>(Login::NotYet);
                 }
@@ -263,7 +264,7 @@ fn lacks_a_name(answer: &[u8]) -> bool {
     })
 }
 
-/// Fails if the container ends again and again: after the second restart since the first look there is no hope.
+/// Fails if the container keeps exiting, which is assumed after its second restart since the first look.
 async fn look(
     host: &Engine,
     project: &Project,
@@ -283,7 +284,7 @@ async fn look(
     Ok(())
 }
 
-/// Whether a service that runs refuses the credential of its record.
+/// Returns whether a running service refuses the credential in its record.
 ///
 /// # Errors
 ///

@@ -1,10 +1,12 @@
-//! The sealed state of a project: the ledger of its services, the generations that its instances run with, and who may open
-//! it.
+//! The sealed state of a project: the ledger of its services, the generations that its instances run with, and the
+//! operators who may open it.
 //!
-//! The state lies on the engine that it describes ([`place`]), sealed for its operators ([`document`]). Any operator reads it
-//! from any machine; only the holder of the [`lock`] writes it, each version whole and with the next number. What a
-//! [`caller`] remembers ([`known`]) tells whether a state is older than the last one, and whether a manifest may speak for
-//! the project at all. A state of an older prun, which lay in a folder of the user, is taken over ([`earlier`]).
+//! The state lies on the engine that it describes ([`place`]), sealed for its operators ([`document`]). Any operator
+//! can read it from any machine. Only the holder of the [`lock`] may write it: each write makes a whole new version
+//! with the next number. A [`caller`] remembers ([`known`]) the newest version that was seen, so that an older state
+//! is noticed, and the folders from which the project is operated, because a manifest in another folder may have
+//! copied the project's name. A state of an older prun, which lay in a folder of the user, is read from there and
+//! written to the engine ([`earlier`]).
 
 pub(crate) mod caller;
 pub(crate) mod document;
@@ -38,7 +40,7 @@ use crate::values::generation::Generation;
 /// How long a command waits for the lock, unless `--wait` says otherwise.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The state of one project on one engine, as one caller meets it.
+/// The state of one project on one engine, together with the caller who reads or changes it.
 pub(crate) struct State {
     host: Engine,
     project: String,
@@ -46,31 +48,32 @@ pub(crate) struct State {
     patience: Duration,
 }
 
-/// What happens when the state is sealed for others.
+/// What a command under the lock does if it cannot use the state, because the state is sealed for others, is older
+/// than one that this user has seen, or has another origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Closed {
-    /// The command ends.
+    /// The command fails.
     Refuse,
-    /// The command goes on without it.
+    /// The command continues without the state.
     GoOn,
-    /// A new state takes its place.
+    /// A new state, which this user alone can open, takes its place.
     BeginAnew,
 }
 
 impl State {
-    /// Names the state of a project.
+    /// Refers to the state of a project on this engine, without reading it.
     #[must_use]
     pub(crate) fn of(host: &Engine, project: &str, caller: Caller) -> Self {
         Self { host: host.clone(), project: project.to_owned(), caller, patience: PATIENCE }
     }
 
-    /// Waits this long for the lock.
+    /// Sets how many seconds a command waits for the lock; without a number, it waits for [`PATIENCE`].
     #[must_use]
     pub(crate) fn with_patience(self, patience: Option<u64>) -> Self {
         Self { patience: patience.map_or(PATIENCE, Duration::from_secs), ..self }
     }
 
-    /// Who gives the command.
+    /// Returns the caller who gives the command.
     #[must_use]
     pub(crate) fn caller(&self) -> &Caller {
         &self.caller
@@ -80,11 +83,13 @@ impl State {
         Place { host: &self.host, project: &self.project }
     }
 
-    /// Finds the project by its marks alone, without opening the state; `None` if the engine has nothing of it.
+    /// Finds the project by the labels of its volume or its network, without opening the state. Returns `None` if the
+    /// engine has neither.
     ///
     /// # Errors
     ///
-    /// If the engine does not answer.
+    /// Returns an error if the engine does not answer, or [`RunError::Foreign`] if the volume's name is taken by
+    /// something else.
     pub(crate) async fn project(&self) -> Result<Option<Project>, RunError> {
         let owner = match self.place().owner().await? {
             Some(owner) => Some(owner),
@@ -93,32 +98,33 @@ impl State {
         Ok(owner.map(|owner| Project::new(&self.project, &owner)))
     }
 
-    /// Reads the newest version, without the lock. Creates nothing.
+    /// Reads the newest version, without taking the lock. Returns `None` if there is no state yet.
     ///
     /// # Errors
     ///
-    /// [`StateError`] if it is sealed for others, or not what follows from what was seen before.
+    /// Returns a [`StateError`] if the state is sealed for others, is older than one that this user has seen, or does
+    /// not follow from that one.
     pub(crate) async fn read(&self) -> Result<Option<Document>, RunError> {
         let stored = self.place().read().await?.unwrap_or_default();
         self.open(&stored).await
     }
 
-    /// Reads the newest version as it lies there, sealed; `None` before the first one is written.
+    /// Returns the newest version as it is stored, sealed. Returns `None` before the first version is written.
     ///
     /// # Errors
     ///
-    /// As [`State::read`], because what cannot be opened is no backup.
+    /// Returns the errors of [`State::read`], because a state that cannot be opened is useless as a backup.
     pub(crate) async fn read_sealed(&self) -> Result<Option<Vec<u8>>, RunError> {
         let stored = self.place().read().await?.unwrap_or_default();
         let document = self.open(&stored).await?;
         Ok(document.filter(|document| document.number > 0).map(|_| stored.sealed))
     }
 
-    /// Opens a version that was written somewhere else.
+    /// Opens the sealed bytes of a version, for example those of a backup.
     ///
     /// # Errors
     ///
-    /// If it is sealed for others, or damaged.
+    /// Returns an error if the caller's key does not open the version, or if the version is damaged.
     pub(crate) fn open_backup(&self, sealed: &[u8]) -> Result<Document, RunError> {
         let closed =
             |recipient| StateError::NotAnOperator { project: self.project.clone(), operators: Vec::new(), recipient };
@@ -130,11 +136,11 @@ impl State {
         }
     }
 
-    /// Makes the place of a state that comes from another engine, if this engine has nothing of the project.
+    /// Makes the volume for a state that comes from another engine, if this engine has nothing of the project yet.
     ///
     /// # Errors
     ///
-    /// If the engine refuses.
+    /// Returns an error if the engine refuses a request.
     pub(crate) async fn make_place_for(&self, document: &Document) -> Result<(), RunError> {
         if self.project().await?.is_none() {
             self.place().ensure(&document.owner).await?;
@@ -142,11 +148,13 @@ impl State {
         Ok(())
     }
 
-    /// Reads the newest version for a command that hands out values.
+    /// Reads the newest version for a command that hands out values. The caller must operate the project from this
+    /// folder.
     ///
     /// # Errors
     ///
-    /// As [`State::read`]; [`StateError::NotAdopted`].
+    /// Returns the errors of [`State::read`], and [`StateError::NotAdopted`] if the caller does not operate the
+    /// project from this folder.
     pub(crate) async fn read_own(&self) -> Result<Option<Document>, RunError> {
         let document = self.read().await?;
         document.as_ref().map_or(Ok(()), |document| self.check_own(document))?;
@@ -157,7 +165,9 @@ impl State {
     ///
     /// # Errors
     ///
-    /// [`StateError::Busy`]; [`StateError::NotAdopted`]; those of [`State::read`]; [`RunError::Stopped`].
+    /// Returns [`StateError::Busy`] if another command holds the lock for too long, [`StateError::NotAdopted`] if the
+    /// caller does not operate the project from this folder, [`RunError::Stopped`] if the user ends the command, and
+    /// the errors of [`State::read`].
     pub(crate) async fn lock(&self, edge: &Edge, closed: Closed) -> Result<LockedState<'_>, RunError> {
         let owner = self.make_place().await?;
         let lock = Lock::take(self.place(), &owner, &self.caller.holder, self.patience, edge).await?;
@@ -179,11 +189,11 @@ impl State {
         }
     }
 
-    /// Works under the project's lock, which is given back at the end.
+    /// Runs `work` under the project's lock, and releases the lock at the end.
     ///
     /// # Errors
     ///
-    /// Those of [`State::lock`] and of the work.
+    /// Returns the errors of [`State::lock`] and of `work`.
     pub(crate) async fn locked<T>(
         &self,
         edge: &Edge,
@@ -204,8 +214,8 @@ impl State {
         outcome
     }
 
-    /// Makes sure that there is a volume for the state, and returns the mark of its owner. A project that is there already
-    /// keeps its mark.
+    /// Makes sure that there is a volume for the state, and returns the mark of its owner. A project that exists
+    /// already keeps its mark.
     async fn make_place(&self) -> Result<String, RunError> {
         if let Some(owner) = self.place().owner().await? {
             return Ok(owner);
@@ -247,7 +257,7 @@ impl State {
         Ok(Some(document))
     }
 
-    /// Reads the state of an older version as the document that it will be.
+    /// Reads the state that an older prun left, as a document that has not been written yet.
     async fn read_earlier(&self) -> Result<Option<Document>, RunError> {
         let Some(earlier) = Earlier::find(self.caller.states.as_deref(), &self.project)? else { return Ok(None) };
         let Some(identity) = self.caller.identity()? else { return Ok(None) };
@@ -259,12 +269,13 @@ impl State {
         Ok(Some(document))
     }
 
-    /// Whether the caller has said to operate this project from here.
+    /// Checks that the caller operates this project from here: from the manifest's folder, or as this user on this
+    /// machine.
     fn check_own(&self, document: &Document) -> Result<(), RunError> {
         if self.caller.operates(&self.project, &document.owner)? {
             return Ok(());
         }
-        // A state that is taken over was this user's, in the folder that its last start names.
+        // The state of an older prun is this user's own. It may be used in the folder that its last start names.
         if document.number == 0
             && let Some(generation) = document.generation()?
             && self.caller.folder.as_deref().is_none_or(|folder| generation.record.is_of(folder))
@@ -281,7 +292,7 @@ impl State {
 ///
 /// # Errors
 ///
-/// If the engine does not list its volumes.
+/// Returns an error if the engine does not list its volumes.
 pub(crate) async fn projects(host: &Engine) -> Result<Vec<Project>, RunError> {
     let volumes = containers::volumes_in_role(host, Role::State).await?;
     let project = |labels: &HashMap<String, String>| {
@@ -293,7 +304,7 @@ pub(crate) async fn projects(host: &Engine) -> Result<Vec<Project>, RunError> {
     Ok(all)
 }
 
-/// A project's state under the project's lock. Whoever has it must [`LockedState::release`] it.
+/// A project's state under the project's lock. The code that holds it must call [`LockedState::release`].
 pub(crate) struct LockedState<'a> {
     state: &'a State,
     lock: RefCell<Option<Lock>>,
@@ -301,13 +312,13 @@ pub(crate) struct LockedState<'a> {
     owner: String,
     /// The number of the newest version on the engine.
     stored: Cell<u64>,
-    /// Whether there was no state, of whatever age, when the lock was taken.
+    /// Whether there was no state when the lock was taken, not even one of an older prun.
     fresh: Cell<bool>,
     floor: Cell<u64>,
 }
 
 impl LockedState<'_> {
-    /// Reads the newest version, now that nobody else writes one.
+    /// Reads the newest version. Nobody else can write one, because this command holds the lock.
     async fn fill(&self, closed: Closed, edge: &Edge) -> Result<(), RunError> {
         let state = self.state;
         let stored = state.place().read().await?.unwrap_or_default();
@@ -341,19 +352,19 @@ impl LockedState<'_> {
         }
     }
 
-    /// Goes on as if nothing had ever been written; what runs keeps running. The first thing that is sealed takes the place
-    /// of the state that was.
+    /// Continues as if no state had ever been written; what runs keeps running. The next version that is sealed
+    /// replaces the old state.
     ///
     /// # Errors
     ///
-    /// If the engine does not list what runs.
+    /// Returns an error if the engine does not list the project's containers.
     pub(crate) async fn begin_anew(&self) -> Result<(), RunError> {
         *self.document.borrow_mut() = None;
         self.floor.set(self.newest_started().await?);
         Ok(())
     }
 
-    /// Finds the number of the newest generation that left something on the engine.
+    /// Finds the number of the newest generation that has a container on the engine.
     async fn newest_started(&self) -> Result<u64, RunError> {
         let project = Project::new(&self.state.project, &self.owner);
         let all = containers::list(&self.state.host, &project).await?;
@@ -366,17 +377,17 @@ impl LockedState<'_> {
         &self.owner
     }
 
-    /// Returns a copy of the document; `None` before the first one is written.
+    /// Returns a copy of the document, or `None` before the first one is written.
     #[must_use]
     pub(crate) fn document(&self) -> Option<Document> {
         self.document.borrow().clone()
     }
 
-    /// Reads the ledger; `None` before the first one is written.
+    /// Reads the ledger. Returns `None` before the first one is written.
     ///
     /// # Errors
     ///
-    /// If it cannot be read.
+    /// Returns an error if the ledger cannot be read.
     pub(crate) fn ledger(&self) -> Result<Option<Ledger>, RunError> {
         self.document.borrow().as_ref().map(Document::ledger).transpose()
     }
@@ -385,7 +396,7 @@ impl LockedState<'_> {
     ///
     /// # Errors
     ///
-    /// If it cannot be read.
+    /// Returns an error if the ledger cannot be read.
     pub(crate) fn ledger_or_new(&self) -> Result<Ledger, RunError> {
         Ok(self.ledger()?.unwrap_or_else(|| Ledger::owned_by(&self.state.project, &self.owner)))
     }
@@ -394,7 +405,7 @@ impl LockedState<'_> {
     ///
     /// # Errors
     ///
-    /// If it cannot be read.
+    /// Returns an error if the generation cannot be read.
     pub(crate) fn generation(&self) -> Result<Option<Generation>, RunError> {
         self.document.borrow().as_ref().map_or(Ok(None), Document::generation)
     }
@@ -403,17 +414,17 @@ impl LockedState<'_> {
     ///
     /// # Errors
     ///
-    /// If the state cannot be read.
+    /// Returns an error if the state cannot be read.
     pub(crate) fn newest_number(&self) -> Result<u64, RunError> {
         let floor = self.document.borrow().as_ref().map_or(self.floor.get(), |document| document.floor);
         Ok(self.generation()?.map_or(0, |generation| generation.number).max(floor))
     }
 
-    /// Seals the ledger; it is on the engine's disk when this returns.
+    /// Seals the ledger. When this returns, the engine has written the ledger to its disk.
     ///
     /// # Errors
     ///
-    /// If the lock is lost, or the engine cannot write.
+    /// Returns an error if the lock is lost, or if the engine cannot write the state.
     pub(crate) async fn seal_ledger(&self, ledger: &Ledger) -> Result<(), RunError> {
         let next = match self.document() {
             Some(mut document) => {
@@ -430,11 +441,11 @@ impl LockedState<'_> {
         self.write(next).await
     }
 
-    /// Seals the generation that instances run with from now on. The ledger was sealed before.
+    /// Seals the generation that instances run with from now on. The ledger must have been sealed before.
     ///
     /// # Errors
     ///
-    /// As [`LockedState::seal_ledger`].
+    /// Returns the errors of [`LockedState::seal_ledger`].
     pub(crate) async fn seal_generation(&self, generation: &Generation) -> Result<(), RunError> {
         let mut next = self.document().ok_or(RunError::DamagedState)?;
         next.set_generation(generation)?;
@@ -445,7 +456,7 @@ impl LockedState<'_> {
     ///
     /// # Errors
     ///
-    /// As [`LockedState::seal_ledger`].
+    /// Returns the errors of [`LockedState::seal_ledger`].
     pub(crate) async fn write(&self, mut document: Document) -> Result<(), RunError> {
         let number = self.stored.get().max(document.number) + 1;
         document.number = number;
@@ -465,7 +476,7 @@ impl LockedState<'_> {
         Ok(())
     }
 
-    /// Writes the state of an older prun as the first version, if nothing was written yet.
+    /// Writes the state of an older prun as the first version, unless a version exists already.
     async fn take_over(&self) -> Result<(), RunError> {
         match self.document() {
             Some(document) if self.stored.get() == 0 && self.lock.borrow().is_some() => self.write(document).await,
@@ -483,19 +494,19 @@ impl LockedState<'_> {
         outcome
     }
 
-    /// Removes the state, after everything that it describes; the lock goes with it.
+    /// Removes the state and releases the lock. Everything that the state describes must have been removed before.
     ///
     /// # Errors
     ///
-    /// If the engine refuses.
+    /// Returns an error if the engine refuses a request.
     pub(crate) async fn forget(&self) -> Result<(), RunError> {
         self.unlock().await;
         self.state.place().remove().await?;
         self.state.caller.memory.forget(&self.owner)
     }
 
-    /// Takes back the state of a first command that failed and left nothing that the state is needed for: a project that was
-    /// never started must not keep its name from others.
+    /// Removes the state that a failed first command has written, if the command left nothing that needs the state. A
+    /// project that was never started must not keep its name from other users.
     async fn forget_what_binds_nothing(&self) {
         if !self.fresh.get() || self.stored.get() == 0 {
             return;
@@ -515,16 +526,18 @@ impl LockedState<'_> {
             }
             Ok::<_, RunError>(())
         };
-        // The command's own error is the one to tell; what stays is the caller's own project, as after a kill.
+        // The error of the command itself is reported. A state that cannot be removed remains the caller's own, as
+        // after a kill.
         let _ = work.await;
     }
 
-    /// Gives the lock back. A project of which nothing was written leaves nothing behind.
+    /// Releases the lock. If no state was ever written, the empty volume is removed.
     pub(crate) async fn release(&self) {
         let held = self.lock.borrow().is_some();
         self.unlock().await;
         if held && self.stored.get() == 0 {
-            // Somebody who waits for the lock makes it again; what cannot be removed is an empty volume.
+            // A command that waits for the lock makes the volume again. If the removal fails, only an empty volume
+            // remains.
             let name = self.state.place().name();
             let _ = self
                 .state

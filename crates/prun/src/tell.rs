@@ -1,4 +1,4 @@
-//! Explains errors: what went wrong, where, and what to do. This is the only place where errors meet people.
+//! Turns errors into explanations for people: what went wrong, where, and what to do. No other module explains errors.
 
 use std::process::ExitCode;
 
@@ -13,10 +13,10 @@ use crate::plan::error::PlanError;
 use crate::state::error::StateError;
 use crate::values::error::ValuesError;
 
-/// The code of an init command that its `timeout` ended.
+/// The exit code of an init command that was ended by its `timeout`.
 const TIMED_OUT: i64 = pshim::TIMED_OUT as i64;
 
-/// The code of a command that SIGKILL ended, as shells count: 128 and the signal's number.
+/// The exit code of a command that SIGKILL ended, as shells report it: 128 plus the signal's number.
 const KILLED: i64 = 128 + 9;
 
 /// Prints why a command ended without a result, and returns the exit code.

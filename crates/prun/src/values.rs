@@ -1,4 +1,4 @@
-//! The values that instances get: how they are put together, and the sealed set with which one generation runs.
+//! The values that instances get: how they are composed, and the sealed set of values that one generation runs with.
 
 pub(crate) mod composition;
 pub(crate) mod delivered;

@@ -1,35 +1,36 @@
-//! The action that the program is called for.
+//! The task that the program's arguments ask for.
 
-/// One of the program's works.
+/// One of the program's tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action<'a, 'b> {
-    /// Waits for the values, runs the init commands, becomes the app.
+    /// Waits for the values, runs the init commands, and becomes the app.
     Run {
         /// How long to wait for the values, in seconds.
         patience: u32,
         /// The app's command.
         command: &'b [&'a [u8]],
     },
-    /// Becomes a command with the app's environment: for health checks and `prun exec`.
+    /// Becomes a command with the app's environment, for health checks and `prun exec`.
     Exec {
         /// The command.
         command: &'b [&'a [u8]],
     },
-    /// Keeps a tmpfs alive until it is told to end.
+    /// Keeps a tmpfs alive until a signal asks the program to end.
     Hold,
-    /// Keeps the lock of a project's state, and changes the state, for as long as standard input is open.
+    /// Holds the lock of a project's state for as long as standard input is open, and changes the state on request.
     Keep {
         /// The folder with the state.
         folder: &'a [u8],
     },
-    /// Ends at once: the app of a container that runs init commands alone.
+    /// Exits at once. This takes the place of the app in a container that only runs init commands.
     Done,
-    /// Hands connections on these ports to the app's instances.
+    /// Forwards connections on these ports to the app's instances.
     Forward {
         /// The ports, as decimal numbers.
         ports: &'b [&'a [u8]],
     },
-    /// Asks an instance whether it is healthy: exit code 0 when an HTTP request is answered with 200 to 399.
+    /// Checks whether an instance is healthy. The exit code is 0 if the instance answers an HTTP request with a
+    /// status from 200 to 399.
     Http {
         /// The host's name.
         host: &'a [u8],
@@ -38,7 +39,7 @@ pub enum Action<'a, 'b> {
         /// The path and query.
         path: &'a [u8],
     },
-    /// Asks whether something listens: exit code 0 when it does.
+    /// Checks whether something listens on a port. The exit code is 0 if something does.
     Tcp {
         /// The host's name.
         host: &'a [u8],
@@ -47,7 +48,7 @@ pub enum Action<'a, 'b> {
     },
 }
 
-/// The arguments are none that `prun` would give.
+/// The arguments are not of the kind that `prun` passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UsageError;
 
@@ -56,7 +57,7 @@ impl<'a, 'b> Action<'a, 'b> {
     ///
     /// # Errors
     ///
-    /// [`UsageError`] for everything that is not exactly one of the works.
+    /// Returns [`UsageError`] for arguments that do not match one of the tasks exactly.
     pub fn parse(arguments: &'b [&'a [u8]]) -> Result<Self, UsageError> {
         match arguments {
             [b"run", b"--wait", seconds, b"--", command @ ..] if !command.is_empty() => {
@@ -78,7 +79,7 @@ impl<'a, 'b> Action<'a, 'b> {
     }
 }
 
-/// Reads a decimal number of at most nine digits.
+/// Reads a decimal number of at most nine digits. Returns `None` for any other text.
 pub(crate) fn number(text: &[u8]) -> Option<u32> {
     if text.is_empty() || text.len() > 9 || !text.iter().all(u8::is_ascii_digit) {
         return None;
@@ -86,7 +87,7 @@ pub(crate) fn number(text: &[u8]) -> Option<u32> {
     Some(text.iter().fold(0, |number, digit| number * 10 + u32::from(digit - b'0')))
 }
 
-/// Reads a port: 1 to 65535.
+/// Reads a port from 1 to 65535.
 pub(crate) fn port(text: &[u8]) -> Option<u16> {
     number(text).and_then(|number| u16::try_from(number).ok()).filter(|port| *port != 0)
 }

@@ -1,8 +1,8 @@
-//! One question to the engine's name server (RFC 1035): the IPv4 address of a container.
+//! A DNS query to the engine's name server (RFC 1035) for the IPv4 address of a container.
 
 use alloc::vec::Vec;
 
-/// The engine's name server in containers of user-defined networks, on port 53.
+/// The address of the engine's name server in containers of user-defined networks. It listens on port 53.
 pub const SERVER: [u8; 4] = [127, 0, 0, 11];
 /// The longest answer over UDP without extensions (RFC 1035, 4.2.1).
 pub const LONGEST_ANSWER: usize = 512;
@@ -10,12 +10,12 @@ pub const LONGEST_ANSWER: usize = 512;
 const TYPE_ADDRESS: [u8; 2] = [0, 1];
 const CLASS_INTERNET: [u8; 2] = [0, 1];
 
-/// Makes the packet that asks for a name's address; `None` for a text that is no name.
+/// Makes the packet that asks for a name's address. Returns `None` if the text is not a valid name.
 #[must_use]
 pub fn question(id: u16, name: &[u8]) -> Option<Vec<u8>> {
     let mut packet = Vec::with_capacity(18 + name.len());
     packet.extend_from_slice(&id.to_be_bytes());
-    // Recursion desired; one question.
+    // The flags ask for recursion, and the counts announce one question.
     packet.extend_from_slice(&[1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
     for label in name.split(|byte| *byte == b'.') {
         let length = u8::try_from(label.len()).ok().filter(|length| (1..=63).contains(length))?;
@@ -28,11 +28,12 @@ pub fn question(id: u16, name: &[u8]) -> Option<Vec<u8>> {
     Some(packet)
 }
 
-/// Reads the first address in an answer to the question with this id.
+/// Reads the first IPv4 address in an answer to the question with this id. Returns `None` for any other packet, and
+/// for an answer with an error.
 #[must_use]
 pub fn address(id: u16, answer: &[u8]) -> Option<[u8; 4]> {
     let number = |at: usize| Some(u16::from_be_bytes([*answer.get(at)?, *answer.get(at + 1)?]));
-    // An answer, without an error.
+    // The packet must answer this question, and without an error.
     if number(0)? != id || answer.get(2)? & 0x80 == 0 || answer.get(3)? & 0x0f != 0 {
         return None;
     }
@@ -55,7 +56,7 @@ pub fn address(id: u16, answer: &[u8]) -> Option<[u8; 4]> {
     None
 }
 
-/// Finds where a name ends: after its closing zero, or after the pointer that ends it.
+/// Finds where a name ends: after its closing zero, or after a pointer.
 fn after_name(answer: &[u8], mut at: usize) -> Option<usize> {
     loop {
         match *answer.get(at)? {

@@ -1,10 +1,10 @@
-//! The delivered variables, and how they meet those of the container.
+//! The delivered variables, and how they are merged with the container's own.
 
 use alloc::vec::Vec;
 
-/// Splits a delivered file into its `NAME=VALUE` entries, each of which ends in a NUL byte.
+/// Splits a delivered file into its `NAME=VALUE` entries. Each entry ends in a NUL byte.
 ///
-/// `None` when the file is not whole: its last byte is no NUL, or an entry has no name.
+/// Returns `None` if the file is incomplete: its last byte is not a NUL, or an entry has no name.
 #[must_use]
 pub fn parse(delivered: &[u8]) -> Option<Vec<&[u8]>> {
     let Some((0, _)) = delivered.split_last() else {
@@ -14,15 +14,15 @@ pub fn parse(delivered: &[u8]) -> Option<Vec<&[u8]>> {
     entries.iter().all(|entry| entry.iter().position(|byte| *byte == b'=').is_some_and(|at| at > 0)).then_some(entries)
 }
 
-/// Makes the environment of the app: the variables of the container in their order, without the names that were
-/// delivered; then the delivered ones.
+/// Makes the environment of the app. The container's variables come first, in their order and without those that a
+/// delivered variable replaces; the delivered variables follow.
 #[must_use]
 pub fn merge<'a>(inherited: &[&'a [u8]], delivered: &[&'a [u8]]) -> Vec<&'a [u8]> {
     let replaced = |entry: &[u8]| delivered.iter().any(|other| name(other) == name(entry));
     inherited.iter().filter(|entry| !replaced(entry)).chain(delivered).copied().collect()
 }
 
-/// Returns the value of a variable.
+/// Returns the value of the variable `wanted`.
 #[must_use]
 pub fn value<'a>(environment: &[&'a [u8]], wanted: &[u8]) -> Option<&'a [u8]> {
     environment.iter().find(|entry| name(entry) == wanted).and_then(|entry| entry.get(wanted.len() + 1..))

@@ -1,8 +1,8 @@
-//! The one HTTP exchange of a health check.
+//! The HTTP request of a health check, and its answer.
 
 use alloc::vec::Vec;
 
-/// As much of an answer as holds its first line.
+/// How many bytes of an answer are read. The status is among them.
 pub const ENOUGH: usize = 64;
 
 /// Makes the request for a path.
@@ -11,7 +11,8 @@ pub fn request(host: &[u8], path: &[u8]) -> Vec<u8> {
     [b"GET ", path, b" HTTP/1.1\r\nHost: ", host, b"\r\nUser-Agent: prun\r\nConnection: close\r\n\r\n"].concat()
 }
 
-/// Reads the status of an answer; `None` as long as its first line is not there, or when it is no HTTP.
+/// Reads the status of an answer. Returns `None` until its three digits have arrived, and for an answer that is not
+/// HTTP/1.0 or 1.1.
 #[must_use]
 pub fn status(answer: &[u8]) -> Option<u16> {
     let rest = answer.strip_prefix(b"HTTP/1.")?;
@@ -23,7 +24,7 @@ pub fn status(answer: &[u8]) -> Option<u16> {
         .then(|| digits.iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0')))
 }
 
-/// Whether a status means healthy.
+/// Returns whether a status means healthy.
 #[must_use]
 pub fn is_healthy(status: u16) -> bool {
     (200..400).contains(&status)

@@ -1,7 +1,7 @@
-//! The init commands, as they are delivered.
+//! The file in which the init commands are delivered.
 //!
-//! One command is the sequence of its name, its time limit in seconds (0: none), the count of its words, and its words;
-//! each field ends in a NUL byte.
+//! For each command, the file holds the command's name, its time limit in seconds (0 means no limit), the number of
+//! its words, and the words. Each of these fields ends in a NUL byte.
 
 use alloc::vec::Vec;
 
@@ -10,15 +10,15 @@ use crate::action::number;
 /// One init command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command<'a> {
-    /// The command's name, for the lines that it prints.
+    /// The command's name, which marks the lines that the command prints.
     pub name: &'a [u8],
-    /// After how many seconds it is ended; 0 means never.
+    /// The command's time limit in seconds; 0 means no limit.
     pub limit: u32,
     /// The program and its arguments.
     pub words: Vec<&'a [u8]>,
 }
 
-/// Reads the delivered file; `None` when it is not whole.
+/// Reads the delivered file. Returns `None` if it is incomplete or malformed.
 #[must_use]
 pub fn parse(file: &[u8]) -> Option<Vec<Command<'_>>> {
     let Some((0, _)) = file.split_last() else {
@@ -35,11 +35,11 @@ pub fn parse(file: &[u8]) -> Option<Vec<Command<'_>>> {
     Some(commands)
 }
 
-/// Writes a command as [`parse`] reads it.
+/// Writes a command in the form that [`parse`] reads.
 ///
 /// # Errors
 ///
-/// `None` when a field holds a NUL byte or there are no words.
+/// Returns `None` if a field holds a NUL byte, if there are no words, or if the limit has more than nine digits.
 #[must_use]
 pub fn write(name: &str, limit: u32, words: &[&str]) -> Option<Vec<u8>> {
     if words.is_empty() || limit > 999_999_999 {

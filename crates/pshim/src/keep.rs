@@ -1,27 +1,27 @@
-//! What the keeper of a project's state is told, a line at a time, and what it answers.
+//! The lines that the keeper of a project's state reads, and the lines that it answers.
 //!
-//! The state is a folder of numbered files. A new one is uploaded under a name of its own, and then gets the next number;
-//! a number that is taken is not taken again, so nobody's change is lost.
+//! The state is a folder of numbered files. A new file is uploaded under another name and then gets the next number.
+//! No file ever replaces one that has this number already, so no change of another command is lost.
 
-/// How long the keeper waits for a word before it gives the lock up, in milliseconds.
+/// How long the keeper waits for a line before it gives up the lock, in milliseconds.
 pub const PATIENCE: u64 = 60_000;
-/// The first line, when the lock is held.
+/// The first line, which the keeper writes once it holds the lock.
 pub const READY: &[u8] = b"ready\n";
-/// The answer when it is done, and on the disk.
+/// The answer if the order was carried out. A file that was committed is then on the disk.
 pub const DONE: &[u8] = b"done\n";
-/// The answer when the number is taken.
+/// The answer if another file has the number already.
 pub const TAKEN: &[u8] = b"taken\n";
-/// The answer when it cannot be done.
+/// The answer if the order cannot be carried out.
 pub const FAILED: &[u8] = b"failed\n";
 
 /// A line that the keeper reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order<'a> {
-    /// Gives an uploaded file a name that no file has yet.
+    /// Gives an uploaded file its final name, which no other file may have.
     Commit {
-        /// The name under which it was uploaded.
+        /// The name under which the file was uploaded.
         uploaded: &'a [u8],
-        /// Its name from now on.
+        /// The file's final name.
         name: &'a [u8],
     },
     /// Removes a file.
@@ -29,11 +29,11 @@ pub enum Order<'a> {
         /// The file's name.
         name: &'a [u8],
     },
-    /// Says that somebody is still there.
+    /// Shows that the client is still connected.
     Alive,
 }
 
-/// Reads a line, without its end. `None` for everything else than an order.
+/// Reads a line, without its line end. Returns `None` if the line is not an order.
 #[must_use]
 pub fn parse(line: &[u8]) -> Option<Order<'_>> {
     let mut words = line.split(|byte| *byte == b' ');
@@ -48,7 +48,7 @@ pub fn parse(line: &[u8]) -> Option<Order<'_>> {
     words.next().is_none().then_some(order)
 }
 
-/// Whether this is the name of a file in the folder itself.
+/// Returns whether this is a plain file name, which cannot lead out of the folder.
 fn is_name(name: &[u8]) -> bool {
     let plain = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'.';
     name.first().is_some_and(u8::is_ascii_lowercase) && name.iter().all(plain)

@@ -1,11 +1,13 @@
 //! The static entrypoint that turns delivered secrets into environment and execs the app.
 //!
-//! This library holds what the program decides, without a single system call: bytes in, values out. The program
-//! (`entrypoint/`) brings the bytes from the kernel and does what was decided. It needs no runtime and no libc, because
-//! it must run in images that have neither, and it is the one place of the house where `unsafe` is allowed.
+//! This library makes the program's decisions, without a single system call: it gets bytes and returns values. The
+//! program (`entrypoint/`) reads the bytes from the kernel and carries out the decisions. The program needs no
+//! runtime and no libc, because it must run in images that have neither. It is one of two places in the workspace where
+//! `unsafe` is allowed.
 //!
-//! Where bytes enter: files on a tmpfs that `prun` filled ([`environment::parse`], [`init::parse`]), the arguments
-//! ([`Action::parse`]). Where they leave: the environment of the app, through `execve`, and nowhere else.
+//! Where bytes enter: files on a tmpfs that `prun` has filled ([`environment::parse`], [`init::parse`]), and the
+//! arguments ([`Action::parse`]). Where they leave: the environment of the app, through `execve`. Values leave in no
+//! other way.
 //!
 //! ```
 //! use pshim::environment;
@@ -32,26 +34,27 @@ pub mod target;
 pub use action::{Action, UsageError};
 pub use prefix::Prefixer;
 
-/// Where the values of one generation are mounted in the app's container.
+/// The path at which the values of one generation are mounted in the app's container.
 pub const DELIVERY: &str = "/run/prun";
 /// The file with the app's variables.
 pub const ENVIRONMENT_FILE: &str = "/run/prun/env";
 /// The file with the init commands.
 pub const INIT_FILE: &str = "/run/prun/init";
-/// An empty file, written last: what lies beside it is complete.
+/// An empty file that is written last. If it exists, the files beside it are complete.
 pub const READY_FILE: &str = "/run/prun/ready";
-/// Where this program is mounted in the app's container; the directory is also the lock of the init commands.
+/// The path at which this program is mounted in the app's container. A lock on this directory lets only one container
+/// at a time run the init commands.
 pub const HOME: &str = "/.prun";
-/// Where the sealed state of a project is mounted in the containers that read or change it.
+/// The path at which the sealed state of a project is mounted in the containers that read or change it.
 pub const STATE: &str = "/state";
 /// The list of instances that the forwarder reads for each connection.
 pub const TARGETS_FILE: &str = "/targets";
 
-/// The exit code when the program itself cannot do its work, as docker has it.
+/// The exit code if the program itself fails. Docker uses the same code.
 pub const FAILED: u8 = 125;
-/// The exit code when the command exists and cannot be run.
+/// The exit code if the command exists but cannot be run.
 pub const NOT_EXECUTABLE: u8 = 126;
-/// The exit code when the command does not exist.
+/// The exit code if the command does not exist.
 pub const NOT_FOUND: u8 = 127;
-/// The exit code of an init command that ran out of time, as `timeout` has it.
+/// The exit code of an init command that ran out of time. The program `timeout` uses the same code.
 pub const TIMED_OUT: u8 = 124;

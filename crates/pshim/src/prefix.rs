@@ -1,21 +1,21 @@
-//! Lines of an init command, marked with its name.
+//! Marks the lines that an init command prints with the command's name.
 
 use alloc::vec::Vec;
 
-/// Puts a prefix before each line of a stream, however the stream is cut.
+/// Puts a prefix before each line of a stream, wherever the stream is cut into pieces.
 pub struct Prefixer<'a> {
     prefix: &'a [u8],
     at_start: bool,
 }
 
 impl<'a> Prefixer<'a> {
-    /// Begins at the start of a line.
+    /// Makes a prefixer for a stream that begins with a new line.
     #[must_use]
     pub fn new(prefix: &'a [u8]) -> Self {
         Self { prefix, at_start: true }
     }
 
-    /// Puts the prefix before each line that begins in the bytes.
+    /// Returns the bytes with the prefix before each line that begins in them.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(bytes.len() + self.prefix.len());
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -28,7 +28,7 @@ impl<'a> Prefixer<'a> {
         out
     }
 
-    /// Returns the line end that the last line lacks.
+    /// Returns a line end if the last line lacks one, and otherwise nothing.
     pub fn finish(&mut self) -> &'static [u8] {
         if core::mem::replace(&mut self.at_start, true) { b"" } else { b"\n" }
     }

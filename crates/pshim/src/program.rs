@@ -1,16 +1,16 @@
-//! Which files a command may mean.
+//! The files that a command may stand for.
 
 use alloc::vec::Vec;
 
 use crate::environment;
 
-/// The folders that a shell without `PATH` would search, as `execvp` of the C libraries does.
+/// The folders that are searched if there is no `PATH`, as in the `execvp` of C libraries.
 const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Lists the files to try for a command, in order, each with its closing NUL.
+/// Lists the files to try for a command, in order. Each path ends in a NUL byte.
 ///
-/// A command with a slash means itself. Else each directory of the app's own `PATH` is tried; an empty one is the
-/// current directory.
+/// A command with a slash is itself a path. For any other command, each directory of the app's own `PATH` is tried;
+/// an empty directory means the current one.
 #[must_use]
 pub fn candidates(command: &[u8], environment: &[&[u8]]) -> Vec<Vec<u8>> {
     if command.is_empty() {
@@ -32,7 +32,7 @@ pub fn candidates(command: &[u8], environment: &[&[u8]]) -> Vec<Vec<u8>> {
     path.split(|byte| *byte == b':').map(in_directory).collect()
 }
 
-/// Adds the closing NUL that the kernel wants to a text.
+/// Adds the closing NUL byte that the kernel requires.
 #[must_use]
 pub fn terminated(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len() + 1);
@@ -41,18 +41,18 @@ pub fn terminated(text: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The end of one attempt to run a file.
+/// The result of one attempt to run a file that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attempt {
-    /// There is no such file: the next one is tried.
+    /// There is no such file, so the next one is tried.
     Missing,
-    /// The file may not be run: the next one is tried, and this error is remembered.
+    /// The file may not be run. The next one is tried, but the exit code will report this failure.
     Denied,
-    /// Nothing that another file would mend.
+    /// The file cannot be run for another reason, so no further file is tried.
     Failed,
 }
 
-/// Returns the exit code after all attempts, as shells and docker have it.
+/// Returns the exit code after all attempts have failed, as shells and docker define it.
 #[must_use]
 pub fn exit_code(attempts: &[Attempt]) -> u8 {
     if attempts.iter().all(|attempt| *attempt == Attempt::Missing) { crate::NOT_FOUND } else { crate::NOT_EXECUTABLE }

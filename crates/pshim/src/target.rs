@@ -1,16 +1,17 @@
-//! The forwarder's list: which instances take the connections of which port.
+//! The forwarder's list, which says which instances take the connections to which port.
 //!
-//! Lines of `PORT HOST PORT`, the last line is `end`: a list without it was caught while it was written.
+//! The list has lines of `PORT HOST PORT`, and a last line `end`. A list without that line was read while it was
+//! being written.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::action::port;
 
-/// One instance that takes connections.
+/// An instance that takes connections to one port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target<'a> {
-    /// The port that the forwarder listens on.
+    /// The port on which the forwarder listens.
     pub listen: u16,
     /// The instance's name on the network.
     pub host: &'a [u8],
@@ -18,7 +19,7 @@ pub struct Target<'a> {
     pub port: u16,
 }
 
-/// Reads a list; `None` when it is not whole.
+/// Reads a list. Returns `None` if the list is incomplete or malformed.
 #[must_use]
 pub fn parse(list: &[u8]) -> Option<Vec<Target<'_>>> {
     let mut targets = Vec::new();
@@ -33,7 +34,7 @@ pub fn parse(list: &[u8]) -> Option<Vec<Target<'_>>> {
     Some(targets)
 }
 
-/// Writes a list as [`parse`] reads it; host names have no blanks.
+/// Writes a list in the form that [`parse`] reads. Host names must not have blanks.
 #[must_use]
 pub fn write<'a>(targets: impl IntoIterator<Item = (u16, &'a str, u16)>) -> String {
     let mut list = String::new();

@@ -1,4 +1,4 @@
-//! `prun adopt`: says that a project is operated from here.
+//! `prun adopt`: records that this user operates a project from this folder.
 
 use pscreen::Exit;
 
@@ -11,11 +11,12 @@ use crate::plan::record::whole;
 use crate::plan::request::{AdoptRequest, Choice};
 use crate::project::{KnownProject, manifest};
 
-/// Remembers that this user operates a project, from the folder of the manifest that names it, if there is one.
+/// Remembers that this user operates a project. If the manifest names the project, the user operates it from the
+/// manifest's folder.
 ///
 /// # Errors
 ///
-/// When the project does not exist, or this user is no operator of it.
+/// Returns an error if the project does not exist, or if this user is not an operator of it.
 pub(crate) async fn run(request: &AdoptRequest, edge: &Edge) -> Result<Exit, Failure> {
     let named = Choice { name: request.name.clone(), config: request.config.clone() };
     let known = KnownProject::find(&named, edge).await?;
@@ -40,7 +41,7 @@ pub(crate) async fn run(request: &AdoptRequest, edge: &Edge) -> Result<Exit, Fai
     Ok(Exit::Done)
 }
 
-/// Finds the folder of the manifest here, if that names the project.
+/// Returns the folder of the manifest, if the manifest names the project.
 fn folder_of(project: &str, choice: &Choice) -> Result<Option<std::path::PathBuf>, RunError> {
     let Some(found) = manifest(choice.config.as_deref())? else { return Ok(None) };
     let (name, image) = (found.manifest.name.as_deref(), found.manifest.image.as_deref().unwrap_or_default());

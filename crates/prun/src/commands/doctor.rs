@@ -1,5 +1,5 @@
-//! `prun doctor`: checks the engine and the delivery of values. [`pcli::doctor`] holds the checks that both tools
-//! share.
+//! `prun doctor`: checks the engine, the project's state, and how values reach the app. [`pcli::doctor`] holds the
+//! checks that prun and pbuild share.
 
 use papp::Deliver;
 use pcli::FoundManifest;
@@ -14,11 +14,11 @@ use crate::plan::request::Choice;
 use crate::project::KnownProject;
 use crate::tell;
 
-/// Runs the command.
+/// Checks everything, and prints the report.
 ///
 /// # Errors
 ///
-/// When the command is cancelled, or the report cannot be written.
+/// Returns an error if the user ends the command, or if the report cannot be written.
 pub(crate) async fn run(request: &DoctorRequest, edge: &Edge) -> Result<Exit, Failure> {
     let (mut findings, engine) = edge.cancellation.unless_cancelled(engine()).await?;
     let (found, project) = doctor::look(request, &edge.desk());
@@ -31,7 +31,7 @@ pub(crate) async fn run(request: &DoctorRequest, edge: &Edge) -> Result<Exit, Fa
     Ok(doctor::report(&findings, request.json, &edge.stdout)?)
 }
 
-/// Looks at the state of the project that the manifest names; nothing is said where there is none.
+/// Checks the state of the project that the manifest names. Returns `None` if there is no such state.
 async fn state(choice: &Choice, edge: &Edge) -> Option<Observation> {
     let known = KnownProject::find(choice, edge).await.ok()?;
     match known.state.read_own().await {
@@ -44,7 +44,7 @@ async fn state(choice: &Choice, edge: &Edge) -> Option<Observation> {
     }
 }
 
-/// Looks at the engine, and returns it if it answers.
+/// Checks the engine, and returns a connection to it if it answers.
 async fn engine() -> (Vec<Observation>, Option<Engine>) {
     let resolved = Endpoint::resolve(&Environment::of_process(), &Flags::default());
     let connected = match resolved {
@@ -65,7 +65,7 @@ async fn engine() -> (Vec<Observation>, Option<Engine>) {
     (findings, Some(engine))
 }
 
-/// Says how values reach the app, and who else can see them.
+/// Reports how values reach the app, and who else can see them.
 fn delivery(found: &FoundManifest) -> Observation {
     match found.manifest.run.deliver {
         Deliver::Shim => Observation::ok("delivery", "by the shim: values stay out of `docker inspect`"),

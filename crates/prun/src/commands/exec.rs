@@ -1,4 +1,4 @@
-//! `prun exec`: runs a command in an instance, with the app's environment, and redacts its output.
+//! `prun exec`: runs a command in an instance with the app's environment, and redacts its output.
 
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
 use bollard::query_parameters::ResizeExecOptionsBuilder;
@@ -16,11 +16,11 @@ use crate::plan::request::ExecRequest;
 use crate::project::KnownProject;
 use crate::values::masks;
 
-/// Runs a command in an instance, with the app's environment, and passes on its exit code.
+/// Runs a command in an instance with the app's environment, and passes on its exit code.
 ///
 /// # Errors
 ///
-/// When there is no such instance, or the engine cannot run the command.
+/// Returns an error if the instance does not run or lacks its values, or if the engine cannot run the command.
 pub(crate) async fn run(request: &ExecRequest, edge: &Edge) -> Result<CommandEnd, Failure> {
     attached::check_terminal(request.attachment)?;
     let known = KnownProject::find(&request.project, edge).await?;

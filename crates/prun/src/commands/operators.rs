@@ -1,4 +1,4 @@
-//! `prun operators`: who may open and change the state of a project.
+//! `prun operators`: lists, adds and removes those who may open and change the state of a project.
 
 use pscreen::Exit;
 use pvault::Recipient;
@@ -17,7 +17,8 @@ use crate::state::{Closed, LockedState};
 ///
 /// # Errors
 ///
-/// When the project does not exist, this user is no operator of it, or the engine refuses.
+/// Returns an error if the project does not exist, if this user is not an operator of it, or if the engine refuses a
+/// request.
 pub(crate) async fn run(request: &OperatorsRequest, edge: &Edge) -> Result<Exit, Failure> {
     match request {
         OperatorsRequest::List(project) => list(project, edge).await,
@@ -57,7 +58,7 @@ async fn list(project: &Choice, edge: &Edge) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Changes the list in the state, under the lock.
+/// Changes the list of operators in the state, under the project's lock.
 async fn change(
     project: &Choice,
     edge: &Edge,

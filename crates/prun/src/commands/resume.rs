@@ -1,4 +1,5 @@
-//! `prun restart` and `prun resume`: repeat the last start from the sealed state, without flags, manifest and secrets.
+//! `prun restart` and `prun resume`: both repeat the last start from the sealed state, and read neither flags nor the
+//! manifest nor secrets.
 
 use pengine::Engine;
 use pscreen::Exit;
@@ -15,11 +16,11 @@ use crate::project::{KnownProject, connect};
 use crate::state::caller::Caller;
 use crate::state::{self, Closed, LockedState};
 
-/// Replaces all instances, new ones first, with the same values and the same configuration.
+/// Replaces all instances. The new ones start first, with the same values and the same configuration.
 ///
 /// # Errors
 ///
-/// As for a start. The old instances still run then.
+/// Returns the errors of a start. The old instances then keep running.
 pub(crate) async fn restart(project: &Choice, edge: &Edge) -> Result<Exit, Failure> {
     let known = KnownProject::find(project, edge).await?;
     let work = async |locked: &LockedState<'_>| {
@@ -31,11 +32,12 @@ pub(crate) async fn restart(project: &Choice, edge: &Edge) -> Result<Exit, Failu
     known.locked(edge, Closed::Refuse, work).await
 }
 
-/// Brings back the values that a restart of the engine took from one project, or from every project that was running.
+/// Brings back the values that a restart of the engine took from one project, or from every project that this user
+/// operates and that was running.
 ///
 /// # Errors
 ///
-/// As for a start. With several projects each is tried, and the first failure is returned at the end.
+/// Returns the errors of a start. With several projects, each is tried, and the first failure is returned at the end.
 pub(crate) async fn resume(request: &ResumeRequest, edge: &Edge) -> Result<Exit, Failure> {
     match request {
         ResumeRequest::All => all(edge).await,
@@ -82,7 +84,7 @@ async fn own(host: &Engine) -> Result<Vec<String>, RunError> {
 async fn one(name: &str, edge: &Edge) -> Result<Exit, Failure> {
     let known = KnownProject::find(&Choice { name: Some(name.to_owned()), config: None }, edge).await?;
     let Some(project) = known.state.project().await? else { return Ok(Exit::Done) };
-    // A stopped project has no containers, and stays stopped.
+    // A stopped project has no containers, and it stays stopped.
     let all = containers::list(&known.host, &project).await?;
     if !all.iter().any(|container| role(container) == Some(Role::App.as_str())) {
         return Ok(Exit::Done);

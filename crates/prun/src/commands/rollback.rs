@@ -1,4 +1,4 @@
-//! `prun generations` and `prun rollback`: what was started before, and the way back to it.
+//! `prun generations` lists earlier starts, and `prun rollback` starts one of them again.
 
 use bollard::models::ImageInspect;
 use pengine::Engine;
@@ -15,11 +15,11 @@ use crate::project::KnownProject;
 use crate::state::{Closed, LockedState};
 use crate::values::generation::{Generation, Origin, Variable};
 
-/// Lists the generations that are kept, the newest first. No value is shown.
+/// Lists the generations that the state keeps, the newest first. It shows no value.
 ///
 /// # Errors
 ///
-/// When the project does not exist, or this user is no operator of it.
+/// Returns an error if the project does not exist, or if this user is not an operator of it.
 pub(crate) async fn list(project: &Choice, edge: &Edge) -> Result<Exit, Failure> {
     let known = KnownProject::find(project, edge).await?;
     let generations = known.read().await?.generations()?;
@@ -34,7 +34,8 @@ pub(crate) async fn list(project: &Choice, edge: &Edge) -> Result<Exit, Failure>
     Ok(Exit::Done)
 }
 
-/// Names what is new, other or gone between two generations: the image, and the variables that do not come from services.
+/// Lists the differences between two generations: the image, and each variable that is new, changed or gone.
+/// Variables of services are left out.
 fn changes(before: &Generation, after: &Generation) -> String {
     let own = |generation: &'_ Generation| -> Vec<(String, Zeroizing<Vec<u8>>)> {
         let variables = generation.variables.iter().filter(|variable| !matches!(variable.origin, Origin::Service(_)));
@@ -58,17 +59,19 @@ fn changes(before: &Generation, after: &Generation) -> String {
     words.join(" ")
 }
 
-/// Returns what a variable holds in the form in which it is sealed, wherever its value was read.
+/// Returns a variable's name, shape and value in the form in which they are sealed. The origin is the same for all,
+/// so a value that was read elsewhere does not count as changed.
 fn content(variable: &Variable) -> Zeroizing<Vec<u8>> {
     Generation::seal_variables(&[Variable { origin: Origin::Configuration, ..variable.again() }])
 }
 
-/// Starts an earlier generation again: its image, its order and the user's values of that time. Services keep the
-/// credentials that they have now, so nothing that was revoked comes back.
+/// Starts an earlier generation again, with its image, its order and the user's values of that time. Services keep
+/// their current credentials, so a credential that was revoked does not come back.
 ///
 /// # Errors
 ///
-/// When no such generation is kept, its image is gone, or the start fails; what runs stays as it is then.
+/// Returns an error if the generation is not kept, if its image is gone, or if the start fails. In each case, what
+/// runs stays as it is.
 pub(crate) async fn run(request: &RollbackRequest, edge: &Edge) -> Result<Exit, Failure> {
     let known = KnownProject::find(&request.project, edge).await?;
     let work = async |locked: &LockedState<'_>| {
@@ -86,7 +89,7 @@ pub(crate) async fn run(request: &RollbackRequest, edge: &Edge) -> Result<Exit, 
     known.locked(edge, Closed::Refuse, work).await
 }
 
-/// Chooses a generation among those that are kept; without a number the one before the newest.
+/// Chooses a generation among those that are kept. Without a number, it is the generation before the newest.
 fn chosen(project: &str, number: Option<u64>, kept: Vec<Generation>) -> Result<Generation, CommandError> {
     let numbers: Vec<u64> = kept.iter().map(|generation| generation.number).collect();
     let project = || project.to_owned();
@@ -97,7 +100,8 @@ fn chosen(project: &str, number: Option<u64>, kept: Vec<Generation>) -> Result<G
     found.ok_or_else(|| CommandError::NoGeneration { project: project(), number, kept: numbers })
 }
 
-/// Makes sure that the generation starts with the image that it had, also if that image's name means another one now.
+/// Makes sure that the generation starts with the image that it had. If the image's name has another image now, the
+/// id takes the name's place.
 async fn with_its_image(host: &Engine, generation: Generation, edge: &Edge) -> Result<Generation, RunError> {
     let Some(id) = generation.image.clone() else { return Ok(generation) };
     let name = generation.record.plan()?.image().to_owned();

@@ -1,5 +1,5 @@
-//! `prun run` and `prun init`: run one container in the foreground with the app's image and values, and remove it at
-//! its end.
+//! `prun run` and `prun init`: both run one container in the foreground with the app's image and values, and remove
+//! it when it ends.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -34,14 +34,14 @@ const PAUSE: Duration = Duration::from_millis(30);
 ///
 /// # Errors
 ///
-/// Everything that can go wrong before the command runs.
+/// Returns an error if anything fails before the command runs.
 pub(crate) async fn run(request: &RunRequest, edge: &Edge) -> Result<CommandEnd, Failure> {
     let attachment = request.attachment;
     attached::check_terminal(attachment)?;
     let (mut start, state, _) = Start::read(&request.start, edge, Goal::Command).await?;
     let outcome = async {
-        // The init commands belong to the start of the app, and the manifest's ports to the app itself, which may be
-        // running.
+        // Init commands run only before the app. The manifest's ports belong to the app, which may be running, so
+        // only ports of the command line are published.
         let ports = start.plan.run_command();
         let ports = if request.start.order.ports.is_empty() { Vec::new() } else { ports };
         let work = async |locked: &LockedState<'_>| {
@@ -55,11 +55,12 @@ pub(crate) async fn run(request: &RunRequest, edge: &Edge) -> Result<CommandEnd,
     outcome.map_err(|failure: Failure| failure.behind(&start.edge))
 }
 
-/// Runs the init commands of a project in a container of their own, under the lock that instances take for theirs.
+/// Runs the init commands of a project in a container of their own. The container takes the same lock as the
+/// instances, so that no two of them run init commands at the same time.
 ///
 /// # Errors
 ///
-/// When the project or the init command does not exist, or the engine refuses a request.
+/// Returns an error if the project or the init command does not exist, or if the engine refuses a request.
 pub(crate) async fn init(request: &InitRequest, edge: &Edge) -> Result<CommandEnd, Failure> {
     let known = KnownProject::find(&request.project, edge).await?;
     let work = async |locked: &LockedState<'_>| {
@@ -78,7 +79,7 @@ pub(crate) async fn init(request: &InitRequest, edge: &Edge) -> Result<CommandEn
     known.locked(edge, Closed::Refuse, work).await
 }
 
-/// Chooses the init commands of these names, in the order of the manifest.
+/// Chooses the init commands of these names, in the order of the manifest. Without names, all are chosen.
 fn chosen(names: &[String], all: &[Init]) -> Result<Vec<Init>, CommandError> {
     let known = || all.iter().map(|init| init.name.clone());
     if all.is_empty() {
@@ -172,7 +173,7 @@ async fn watch(start: &Start, name: &str, attachment: Attachment, locked: &Locke
     let attached = docker.attach_container(name, Some(options)).await.map_err(engine(|| doing.clone()))?;
     let mut lines = Lines::plain(&start.edge);
     containers::start(&start.host, name).await?;
-    // The command may take hours. Other commands may change the project meanwhile.
+    // The command may take hours, and other commands may change the project meanwhile.
     locked.release().await;
     let raw = (attachment.tty && attachment.interactive).then(Raw::enter);
     let ends = Ends { output: attached.output, input: attached.input };
@@ -191,7 +192,7 @@ async fn watch(start: &Start, name: &str, attachment: Attachment, locked: &Locke
             pump.await
         }
     };
-    // The command itself decides what a signal means, as with docker; the signal is passed on once.
+    // The command itself decides how it reacts to a signal, as with docker. The signal is passed on once.
     let pass_on = async {
         let signal = match start.edge.cancellation.cancelled().await {
             Ending::Interrupt => "SIGINT",
@@ -206,8 +207,8 @@ async fn watch(start: &Start, name: &str, attachment: Attachment, locked: &Locke
         () = pass_on => {}
     }
     drop(raw);
-    // The output may end a moment before the engine has noted the exit code. The engine's own `wait` would miss a
-    // container that ended before the request arrived.
+    // The output may end a moment before the engine knows the exit code. The engine's own `wait` is not used, because
+    // it would miss a container that ended before the request arrived.
     loop {
         let Some(state) = containers::inspect(&start.host, &start.project, name).await? else {
             return Err(RunError::ContainerRemoved { container: name.to_owned() });

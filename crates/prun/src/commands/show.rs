@@ -20,17 +20,17 @@ use crate::state;
 use crate::state::caller::Caller;
 use crate::values::generation::{Origin, Value, Variable};
 
-/// The mask of a secret. It has one length for all secrets, so that it gives nothing away.
+/// The mask of a secret. It is equally long for all secrets, so that it does not reveal their lengths.
 const MASK: &str = "••••••••";
 
 /// Shows the instances and services that run.
 ///
 /// # Errors
 ///
-/// When the project does not exist, or no engine answers.
+/// Returns an error if the project does not exist, or no engine answers.
 pub(crate) async fn ps(choice: &Choice, edge: &Edge) -> Result<Exit, Failure> {
     let known = KnownProject::find(choice, edge).await?;
-    // Marks are enough to show what runs, so who is no operator sees it too.
+    // The labels are enough to show what runs, so a user who is not an operator sees it, too.
     let (project, host) = (edge.cancellation.unless_cancelled(known.project()).await??, known.host);
     let all = containers::list(&host, &project).await?;
     let addresses = forwarder::addresses(&host, &project).await?.join(" ");
@@ -63,11 +63,11 @@ pub(crate) async fn ps(choice: &Choice, edge: &Edge) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Shows every project of the engine: what runs of it, and what this user is to it.
+/// Lists every project of the engine: what runs of it, and whether this user operates it.
 ///
 /// # Errors
 ///
-/// When no engine answers.
+/// Returns an error if no engine answers.
 pub(crate) async fn all(edge: &Edge) -> Result<Exit, Failure> {
     let host = edge.cancellation.unless_cancelled(connect()).await??;
     let caller = Caller::of_process(None);
@@ -100,7 +100,7 @@ pub(crate) async fn all(edge: &Edge) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Finds containers with the marks of projects that have no state on the engine.
+/// Finds the containers of projects that have no state on the engine. Returns a row for each project.
 fn orphans(known: &[Project], marked: &[ContainerSummary]) -> Vec<[String; 5]> {
     let mut orphans: BTreeMap<(String, String), usize> = BTreeMap::new();
     for container in marked.iter().filter(|container| role(container) == Some(Role::App.as_str())) {
@@ -124,7 +124,7 @@ async fn waiting(host: &Engine, project: &Project, instances: &[&ContainerSummar
     let mut waiting = Vec::new();
     for number in numbers {
         let holder = project.values(number);
-        // Instances without values have no holder.
+        // An instance whose generation has no values has no holder.
         let has_holder = matches!(containers::inspect(host, project, &holder).await, Ok(Some(_)));
         if has_holder && !holder::is_filled(host, &holder).await {
             waiting.push(number);
@@ -133,11 +133,11 @@ async fn waiting(host: &Engine, project: &Project, instances: &[&ContainerSummar
     waiting
 }
 
-/// Shows the variables of instances with masked values, or prints one value.
+/// Shows the variables of instances with masked values, or prints the value of one variable.
 ///
 /// # Errors
 ///
-/// When the project or the variable does not exist.
+/// Returns an error if the project or the variable does not exist.
 pub(crate) async fn injected(request: &InjectedRequest, edge: &Edge) -> Result<Exit, Failure> {
     let known = KnownProject::find(&request.project, edge).await?;
     let document = match &request.form {
@@ -165,7 +165,8 @@ pub(crate) async fn injected(request: &InjectedRequest, edge: &Edge) -> Result<E
 fn show_table(variables: &[Variable], ledger: &Ledger, choice: &Choice, edge: &Edge) -> Result<(), Failure> {
     let mut rows = vec![["NAME", "FROM", "VALUE"].map(str::to_owned)];
     rows.extend(variables.iter().map(|variable| row(variable, ledger)));
-    // The secrets of the build are listed to say that they are missing on purpose. Only the manifest names them.
+    // Secrets of the build are listed, too, so that a user sees that they are missing on purpose. Only the manifest
+    // names them.
     if let Some(found) = manifest(choice.config.as_deref())? {
         let build_only = found.manifest.secrets.iter().filter(|secret| !secret.in_run());
         rows.extend(
@@ -177,7 +178,7 @@ fn show_table(variables: &[Variable], ledger: &Ledger, choice: &Choice, edge: &E
     Ok(())
 }
 
-/// Writes lines of NAME=VALUE; a confidential variable is a comment.
+/// Writes each public variable as `NAME=VALUE`, and each confidential one as a comment without its value.
 fn lines_of(variables: &[Variable]) -> String {
     let line = |variable: &Variable| match &variable.value {
         Value::Public(text) => format!("{}={}\n", variable.name, pscreen::one_line(text)),
@@ -188,7 +189,7 @@ fn lines_of(variables: &[Variable]) -> String {
     variables.iter().map(line).collect()
 }
 
-/// Writes contract version 1: `variables` with `name`, `from`, `source`, `confidential`, and `value` or `length`.
+/// Writes JSON of version 1: `variables` with `name`, `from`, `source`, `confidential`, and `value` or `length`.
 fn json_of(variables: &[Variable]) -> String {
     let one = |variable: &Variable| {
         let (from, source) = match &variable.origin {
@@ -244,7 +245,7 @@ pub(crate) fn ago(seconds: u64) -> String {
     }
 }
 
-/// Chooses the largest unit of which the time has at least one.
+/// Chooses the largest unit of which the time has at least one. Returns `None` for less than a minute.
 fn units(seconds: u64) -> Option<(u64, &'static str)> {
     match seconds {
         0..60 => None,
@@ -254,7 +255,7 @@ fn units(seconds: u64) -> Option<(u64, &'static str)> {
     }
 }
 
-/// Puts an age into words.
+/// Says in words how old something is.
 #[must_use]
 pub(crate) fn age(seconds: u64) -> String {
     match units(seconds) {
@@ -263,7 +264,7 @@ pub(crate) fn age(seconds: u64) -> String {
     }
 }
 
-/// Aligns columns. The last one may have any length, and a column without content is left out.
+/// Aligns columns. The last column may have any length, and a column that is empty below its heading is left out.
 pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let used: Vec<usize> = (0..N).filter(|column| rows.iter().skip(1).any(|row| !row[*column].is_empty())).collect();
     let widths: Vec<usize> =
@@ -287,7 +288,7 @@ mod tests {
 
     #[test]
     fn ages_are_said_in_the_largest_whole_unit_and_a_clock_that_jumped_back_is_now_c18() {
-        // A credential from the future, as after a change of the clock's battery, has the age 0.
+        // A creation time in the future, as after a clock was set back, counts as age 0.
         assert_eq!(age(0_u64.saturating_sub(4_102_444_800)), "made just now");
         assert_eq!(age(4_102_444_800), "47482 days old");
         assert_eq!(age(3), "made just now");

@@ -39,7 +39,7 @@ use crate::values::masks;
 ///
 /// # Errors
 ///
-/// Everything that can go wrong on the way. The old instances still run then.
+/// Returns the first error of any step. The old instances then keep running.
 pub(crate) async fn run(request: &StartRequest, edge: &Edge) -> Result<Exit, Failure> {
     let (mut start, state, current) = Start::read(request, edge, Goal::Instances).await?;
     let outcome = async {
@@ -98,7 +98,7 @@ fn secrets(
     Ok((resolution, edge))
 }
 
-/// Copies the user's secrets that a generation has, without those that are made of others.
+/// Copies a generation's user secrets, except those that are composed of others.
 fn kept(current: &Generation, plan: &Plan) -> Vec<Variable> {
     let is_composed = |name: &str| plan.composed().iter().any(|secret| secret.name == name);
     let user = current.variables.iter().filter(|variable| matches!(variable.origin, Origin::User(_)));
@@ -132,7 +132,8 @@ impl Start {
         let mut plan = Plan::new(&request.order, declared, folder)?;
         let caller = Caller::of_process(found.as_ref().map(FoundManifest::directory));
         let connected = match Self::connect(request, &plan, caller, edge).await {
-            // These are told first: nothing is read, and no command is run, for a project that is not the user's.
+            // These failures end the start here: for a project that is not the user's, no secret is read and no
+            // command is run.
             Err(failure @ (Failure::Ended(_) | Failure::Shared(_))) => return Err(failure),
             Err(Failure::Error { error, printer }) if matches!(*error, RunError::State(_)) => {
                 return Err(Failure::Error { error, printer });
@@ -143,13 +144,15 @@ impl Start {
         let current = document.map_or(Ok(None), Document::generation)?;
         let (before, kept) = match (goal, &current) {
             (_, None) => (None, Vec::new()),
-            // A command of its own gets what the app has, also what came by the flags of its start.
+            // A single command gets every value that the app has, including those that came from flags of the app's
+            // start.
             (Goal::Command, Some(current)) => {
                 let before = current.record.plan()?;
                 let kept = kept(current, &before);
                 (Some(before), kept)
             }
-            // Instances get what is declared for them and must have a value; what only a flag gave goes with the flag.
+            // Instances keep a secret that the manifest declares for them and that must have a value. A secret that
+            // only a flag gave is dropped together with the flag.
             (Goal::Instances, Some(current)) => {
                 let mut kept = kept(current, &plan);
                 let is_needed = |name: &str| {
@@ -318,7 +321,7 @@ impl Start {
         cancellation.unless_cancelled(self.enable(locked)).await??;
         let variables = self.masked_variables()?;
         let number = current.number + 1;
-        // An empty digest equals none, so the next start makes a generation of its own.
+        // An empty digest equals no other, so the next start makes a generation of its own.
         let next = Generation { number, digest: String::new(), variables, created: now(), ..current };
         locked.seal_generation(&next).await?;
         cancellation.unless_cancelled(self.revoke(locked)).await??;

@@ -1,4 +1,4 @@
-//! `prun state`: backups of the sealed state, and a new one where it is lost.
+//! `prun state`: backs up and restores the sealed state, and makes a new one if it is lost.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -14,14 +14,15 @@ use crate::project::KnownProject;
 use crate::state::error::StateError;
 use crate::state::{Closed, LockedState};
 
-/// The most that a backup may weigh.
+/// The largest size of a backup, in bytes.
 const LARGEST: u64 = 64 * 1024 * 1024;
 
 /// Carries out a request.
 ///
 /// # Errors
 ///
-/// When the state cannot be opened, a file cannot be read or written, or the engine refuses.
+/// Returns an error if the state cannot be opened, if a file cannot be read or written, or if the engine refuses a
+/// request.
 pub(crate) async fn run(request: &StateRequest, edge: &Edge) -> Result<Exit, Failure> {
     match request {
         StateRequest::Backup { project, file } => backup(project, file, edge).await,

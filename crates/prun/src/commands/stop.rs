@@ -1,4 +1,5 @@
-//! `prun stop`: removes everything but the data of services and the credentials that open it.
+//! `prun stop`: removes the app and its services. The data of the services stays, and so do the credentials that open
+//! it, unless `--purge` removes both.
 
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ const GRACE: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 ///
-/// When the project does not exist, or the engine refuses a request.
+/// Returns an error if the project does not exist, or if the engine refuses a request.
 pub(crate) async fn run(request: &StopRequest, edge: &Edge) -> Result<Exit, Failure> {
     let known = KnownProject::find(&request.project, edge).await?;
     known.project().await?;
@@ -31,7 +32,8 @@ pub(crate) async fn run(request: &StopRequest, edge: &Edge) -> Result<Exit, Fail
         let name = &known.name;
         confirm(name, &format!("all data of project {name} and its credentials will be removed forever"))?;
     }
-    // Whoever may use the engine can stop what runs there. What is removed for good wants its operator.
+    // Anybody who may use the engine can stop containers there. But only an operator of the project may remove its
+    // data.
     let closed = if request.data == Data::Kept { Closed::GoOn } else { Closed::Refuse };
     let work = async |locked: &LockedState<'_>| stop_locked(request, &known, locked, edge).await;
     known.state.locked(edge, closed, work).await
@@ -56,7 +58,7 @@ async fn stop_locked(
             containers::remove_volume(host, &volume).await?;
             edge.stderr.fact("removed", &format!("volume {volume}"));
         }
-        // What would open the data goes after the data, and only if that is gone.
+        // The credentials are removed after the data that they open, and only if that data is gone.
         if let Some(name) = data(host, &project).await?.into_iter().next() {
             return Err(CommandError::NotRemoved { name }.into());
         }
@@ -72,14 +74,14 @@ async fn stop_locked(
     Ok(Exit::Done)
 }
 
-/// Lists the volumes of a project but the one with its state.
+/// Lists the volumes of a project, except the volume with its state.
 async fn data(host: &Engine, project: &Project) -> Result<Vec<String>, RunError> {
     let volumes = containers::volumes(host, project).await?;
     Ok(volumes.into_iter().map(|(name, _)| name).filter(|name| *name != project.state()).collect())
 }
 
-/// Stops and removes all containers, the values in memory, the entrypoint's volume and the network. The app goes before
-/// the services that it uses.
+/// Stops and removes all containers, the values in memory, the entrypoint's volume and the network. The app is
+/// removed before the services that it uses. Returns how many containers of the app and of services there were.
 async fn stop(host: &Engine, project: &Project) -> Result<usize, RunError> {
     let all = containers::list(host, project).await?;
     let with = |kind: Role| {
@@ -95,7 +97,8 @@ async fn stop(host: &Engine, project: &Project) -> Result<usize, RunError> {
     containers::remove_network(host, project).await?;
     let volumes = containers::volumes(host, project).await?;
     for (volume, labels) in &volumes {
-        // Values may have lost their holder already. The next start brings the entrypoint again.
+        // A volume of values may have lost its holder before. The entrypoint's volume can go, because the next start
+        // fills a new one.
         let role = names::label(Some(labels), names::ROLE);
         if role == Some(Role::Values.as_str()) || role == Some(Role::Home.as_str()) {
             containers::remove_volume(host, volume).await?;

@@ -1,4 +1,4 @@
-//! The systemd unit that runs `prun resume` after every start of the engine.
+//! The systemd unit that runs `prun resume` each time the engine has started.
 
 use std::fmt::Write as _;
 use std::io;
@@ -10,12 +10,12 @@ use crate::error::command::CommandError;
 
 /// The unit's name.
 const NAME: &str = "prun-resume.service";
-/// The folder of the machine's units.
+/// The folder with the units of the machine's systemd.
 const SYSTEM: &str = "/etc/systemd/system";
 /// The variables that the unit's process needs to find the same state and the same engine.
 const PASSED_ON: [&str; 3] = ["HOME", "XDG_STATE_HOME", "DOCKER_HOST"];
 
-/// The systemd that runs the engine, and so the unit.
+/// The systemd that starts the engine, and therefore the unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Manager {
     /// The machine's systemd.
@@ -24,7 +24,7 @@ enum Manager {
     User,
 }
 
-/// The unit, with the user, the program and the variables that it needs.
+/// The unit's content: the user, the program and the variables of its process.
 #[derive(Debug)]
 pub(crate) struct Unit {
     manager: Manager,
@@ -48,8 +48,8 @@ impl Unit {
         }
     }
 
-    /// Writes the unit's text. The unit is part of the engine's own unit: it runs whenever the engine has started, at
-    /// boot and after a restart, and it is tried again after a failure.
+    /// Writes the unit's text. The unit belongs to the engine's own unit: it runs whenever the engine has started, at
+    /// boot or after a restart. After a failure systemd runs it again.
     #[must_use]
     pub(crate) fn text(&self) -> String {
         let mut service = String::new();
@@ -69,11 +69,11 @@ impl Unit {
         )
     }
 
-    /// Writes the unit into a folder of units and makes the engine's unit want it, as `systemctl enable` does.
+    /// Writes the unit into a folder of units, and makes the engine's unit require it, as `systemctl enable` does.
     ///
     /// # Errors
     ///
-    /// [`CommandError::Unit`] when this user may not write to the folder.
+    /// Returns [`CommandError::Unit`] if this user may not write to the folder.
     pub(crate) fn install(&self, folder: Option<&Path>, printer: &Printer) -> Result<(), CommandError> {
         let units = folder.map_or_else(|| self.units(), Path::to_owned);
         let path = units.join(NAME);
@@ -97,7 +97,7 @@ impl Unit {
         }
     }
 
-    /// Makes systemd read its units again, and returns whether it did.
+    /// Makes systemd read its units again. Returns whether that succeeded.
     fn reload(&self) -> bool {
         let mut systemctl = std::process::Command::new("systemctl");
         if self.manager == Manager::User {
@@ -108,7 +108,7 @@ impl Unit {
     }
 }
 
-/// Says how to install the unit by hand, where this user may not write.
+/// Returns the commands that install the unit by hand, for a user who may not write to the folder.
 #[must_use]
 pub(crate) fn by_hand() -> String {
     format!("prun resume --print-unit | sudo tee {SYSTEM}/{NAME}, then sudo systemctl enable {NAME}")
@@ -126,7 +126,7 @@ fn write(units: &Path, text: &str) -> io::Result<()> {
     }
 }
 
-/// Quotes one word for systemd: `%` begins a specifier, and a blank ends a word.
+/// Quotes one word for systemd, in which `%` begins a specifier and a blank ends a word.
 fn word(text: &str) -> String {
     let text = text.replace('%', "%%");
     if text.chars().all(|c| c.is_ascii_alphanumeric() || "/_.:=-%@+,".contains(c)) {
@@ -152,7 +152,7 @@ mod tests {
             text.contains("Environment=DOCKER_HOST=unix:///run/100%%.sock\nExecStart=/opt/prun resume\n"),
             "{text}"
         );
-        // The user's own systemd runs units of that user alone, and a unit of root needs no user.
+        // A user's own systemd runs every unit as that user, and a unit of root needs no `User=`.
         assert!(!unit(Manager::User, 1000).text().contains("User="));
         assert!(!unit(Manager::System, 0).text().contains("User="));
     }

@@ -1,24 +1,24 @@
-//! Tar archives in memory, in which files reach a container.
+//! Tar archives in memory, which carry files to and from a container.
 
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
-/// One file.
+/// One file of an archive.
 pub(crate) struct File<'a> {
-    /// The file's name, with folders between slashes.
+    /// The file's name; a slash separates a folder from the file in it.
     pub(crate) name: String,
     /// The file's content.
     pub(crate) content: &'a [u8],
     /// The file's permissions.
     pub(crate) mode: u32,
-    /// The id of its user.
+    /// The id of the user who owns the file.
     pub(crate) owner: u32,
 }
 
-/// Packs files in their order; a folder comes before the files in it.
+/// Packs files in their order. A folder comes before the files in it.
 ///
-/// The buffer has its final size from the start, so that it never leaves a copy behind when it grows. The copies that
-/// the connection to the engine makes cannot be wiped here.
+/// The buffer has its final size from the start, because a buffer that grows leaves a copy of its content in freed
+/// memory. The copies that the connection to the engine makes cannot be wiped.
 #[must_use]
 pub(crate) fn pack(files: &[File<'_>]) -> Archive {
     let size: usize = files.iter().map(|file| 2048 + file.content.len().next_multiple_of(512)).sum();
@@ -41,11 +41,11 @@ pub(crate) fn pack(files: &[File<'_>]) -> Archive {
     Archive(bytes)
 }
 
-/// A packed archive, wiped when it is dropped.
+/// A packed archive, which is wiped when it is dropped.
 pub(crate) struct Archive(Zeroizing<Vec<u8>>);
 
 impl Archive {
-    /// Returns the bytes of the request's body; they are wiped when the request is done.
+    /// Returns the bytes for the body of a request. They are wiped when the request is done.
     #[must_use]
     pub(crate) fn into_bytes(self) -> Bytes {
         Bytes::from_owner(self)
@@ -72,7 +72,8 @@ fn append(archive: &mut tar::Builder<&mut Vec<u8>>, header: &mut tar::Header, na
     archive.append_data(header, name, content).expect("memory takes every byte, and names are plain");
 }
 
-/// Returns the regular files of an archive that the engine sent, each with its path. What is behind a damage is left out.
+/// Returns the regular files of an archive that the engine sent, each with its path. Reading ends at the first
+/// damaged entry.
 #[must_use]
 pub(crate) fn files(archive: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut archive = tar::Archive::new(archive);

@@ -1,4 +1,5 @@
-//! Commands that are attached to the caller: standard input, the terminal's raw mode and size, and redacted output.
+//! Commands whose streams are attached to the caller's: standard input, the terminal's raw mode and size, and
+//! redacted output.
 
 use std::io::IsTerminal as _;
 use std::pin::Pin;
@@ -16,11 +17,12 @@ use crate::error::command::CommandError;
 use crate::error::{RunError, engine};
 use crate::plan::request::Attachment;
 
-/// The caller's terminal in raw mode; dropping this restores it.
+/// The caller's terminal in raw mode. Dropping the value restores the mode from before.
 pub(crate) struct Raw(Termios);
 
 impl Raw {
-    /// Sends every key to the command from now on. Returns `None` without a terminal.
+    /// Puts the terminal into raw mode, so that every key goes to the command. Returns `None` if standard input is
+    /// not a terminal.
     pub(crate) fn enter() -> Option<Self> {
         let stdin = std::io::stdin();
         let before = tcgetattr(&stdin).ok()?;
@@ -37,10 +39,11 @@ impl Drop for Raw {
     }
 }
 
-/// Refuses a terminal for a command whose standard input comes from elsewhere, as docker does: nobody could type there.
+/// Refuses a terminal for a command whose standard input is not a terminal, as docker does, because nobody could type
+/// there.
 ///
 /// # Errors
-/// [`CommandError::NoTerminal`].
+/// Returns [`CommandError::NoTerminal`].
 pub(crate) fn check_terminal(attachment: Attachment) -> Result<(), CommandError> {
     match attachment.tty && attachment.interactive && !std::io::stdin().is_terminal() {
         true => Err(CommandError::NoTerminal),
@@ -48,13 +51,13 @@ pub(crate) fn check_terminal(attachment: Attachment) -> Result<(), CommandError>
     }
 }
 
-/// Returns the terminal's rows and columns.
+/// Returns the terminal's rows and columns, or `None` if standard output is not a terminal.
 pub(crate) fn size() -> Option<(u16, u16)> {
     let size = tcgetwinsize(std::io::stdout()).ok().filter(|size| size.ws_row > 0 && size.ws_col > 0)?;
     Some((size.ws_row, size.ws_col))
 }
 
-/// Calls `resize` with the terminal's size, now and whenever it changes; never ends.
+/// Calls `resize` with the terminal's size, now and after each change. The future never completes.
 pub(crate) async fn follow_size<F: Future<Output = ()>>(resize: impl Fn(u16, u16) -> F) {
     let mut changes = signal(SignalKind::window_change()).ok();
     loop {
@@ -67,12 +70,12 @@ pub(crate) async fn follow_size<F: Future<Output = ()>>(resize: impl Fn(u16, u16
             }
             None => std::future::pending().await,
         }
-        // A window that is being dragged changes many times a second.
+        // A window that is being dragged changes many times a second, and each pause merges some of these changes.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// The engine's ends of a command's streams.
+/// The engine's ends of the streams of a command.
 pub(crate) struct Ends {
     pub(crate) output: Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>,
     pub(crate) input: Pin<Box<dyn AsyncWrite + Send>>,
@@ -93,7 +96,7 @@ pub(crate) async fn pump(ends: Ends, interactive: bool, lines: &mut Lines, doing
             }
         }
         let _ = input.shutdown().await;
-        // The end of the output ends the command, not the end of its input.
+        // A command ends when its output ends, not when its input does.
         std::future::pending::<()>().await;
     };
     let show = async {

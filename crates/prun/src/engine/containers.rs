@@ -1,5 +1,5 @@
-//! The containers, volumes and networks of a project: found by their labels, made under the project's names, and
-//! removed only if they belong to the project.
+//! The containers, volumes and networks of a project. They are found by their labels, made under the project's names,
+//! and removed only if they belong to the project.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -22,17 +22,18 @@ use crate::engine::inside::bytes_of;
 use crate::error::{RunError, engine, is_conflict, is_missing};
 use crate::names::{self, Project, Role};
 
-/// How many lines of a log an error shows.
+/// How many lines of a container's log an error shows.
 const TAIL: usize = 12;
-/// The first version in which containers of one network may end at the same time. Docker 20.10 can deadlock then
-/// (`getSvcRecords` against `getNetworksFromStore`), and no other property of an engine tells whether it does.
+/// The first API version whose engine can stop several containers of one network at the same time. Docker 20.10 can
+/// then deadlock (`getSvcRecords` against `getNetworksFromStore`), and only the version tells which engine is safe.
 const SAFE_TOGETHER: ApiVersion = ApiVersion { major: 1, minor: 44 };
 
-/// Lists the containers of a project, running or not. Those of another state with the same project name are left out.
+/// Lists the containers of a project, running or not. Containers of another state with the same project name are left
+/// out.
 ///
 /// # Errors
 ///
-/// If the engine does not list them.
+/// Returns an error if the engine does not list its containers.
 pub(crate) async fn list(host: &Engine, project: &Project) -> Result<Vec<ContainerSummary>, RunError> {
     let filters = HashMap::from([(
         "label".to_owned(),
@@ -46,14 +47,14 @@ pub(crate) async fn list(host: &Engine, project: &Project) -> Result<Vec<Contain
 ///
 /// # Errors
 ///
-/// If the engine does not list them.
+/// Returns an error if the engine does not list its containers.
 pub(crate) async fn of_all_projects(host: &Engine) -> Result<Vec<ContainerSummary>, RunError> {
     let filters = HashMap::from([("label".to_owned(), vec![names::OWNER.to_owned()])]);
     let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
     host.docker().list_containers(Some(options)).await.map_err(engine(|| "list containers"))
 }
 
-/// Lists the names of the project's running containers of a role.
+/// Lists the names of the project's running containers in a role.
 pub(crate) async fn running(host: &Engine, project: &Project, role: Role) -> Result<Vec<String>, RunError> {
     let all = list(host, project).await?;
     let running = all.iter().filter(|container| {
@@ -66,7 +67,7 @@ pub(crate) async fn running(host: &Engine, project: &Project, role: Role) -> Res
 ///
 /// # Errors
 ///
-/// If the engine does not list them.
+/// Returns an error if the engine does not list its volumes.
 pub(crate) async fn volumes(
     host: &Engine,
     project: &Project,
@@ -75,11 +76,11 @@ pub(crate) async fn volumes(
     labelled_volumes(host, &marks).await
 }
 
-/// Lists the names of the volumes of all projects in a role, each with its labels.
+/// Lists the names of the volumes in a role, of all projects, each with its labels.
 ///
 /// # Errors
 ///
-/// If the engine does not list them.
+/// Returns an error if the engine does not list its volumes.
 pub(crate) async fn volumes_in_role(
     host: &Engine,
     role: Role,
@@ -98,18 +99,19 @@ async fn labelled_volumes(
     Ok(answer.volumes.unwrap_or_default().into_iter().map(|volume| (volume.name, volume.labels)).collect())
 }
 
-/// Returns a container's name, without the slash that engines put before it.
+/// Returns a container's name, without the slash that the engine puts before it.
 #[must_use]
 pub(crate) fn name_of(container: &ContainerSummary) -> String {
     let name = container.names.as_ref().and_then(|names| names.first()).map(String::as_str).unwrap_or_default();
     name.trim_start_matches('/').to_owned()
 }
 
-/// Inspects a container, and returns `None` if it does not exist.
+/// Inspects a container. Returns `None` if it does not exist.
 ///
 /// # Errors
 ///
-/// If the engine does not answer; [`RunError::Foreign`] if the container does not belong to this project.
+/// Returns an error if the engine does not answer, and [`RunError::Foreign`] if the container does not belong to this
+/// project.
 pub(crate) async fn inspect(
     host: &Engine,
     project: &Project,
@@ -137,11 +139,12 @@ fn check_owner(
     if ours { Ok(()) } else { Err(RunError::Foreign { kind, name: name.to_owned() }) }
 }
 
-/// Creates a container. One of this project with the same name is removed first.
+/// Creates a container. A container of this project with the same name is removed first.
 ///
 /// # Errors
 ///
-/// [`RunError::Foreign`]; [`RunError::Engine`] if the engine refuses.
+/// Returns [`RunError::Foreign`] if the name belongs to somebody else's container, and [`RunError::Engine`] if the
+/// engine refuses a request.
 pub(crate) async fn create(
     host: &Engine,
     project: &Project,
@@ -156,11 +159,11 @@ pub(crate) async fn create(
     Ok(created.map_err(engine(|| format!("create container {name}")))?.id)
 }
 
-/// Starts a container. One that runs already stays as it is.
+/// Starts a container. A container that runs already stays as it is.
 ///
 /// # Errors
 ///
-/// [`RunError::Engine`] if the engine refuses.
+/// Returns [`RunError::Engine`] if the engine refuses.
 pub(crate) async fn start(host: &Engine, name: &str) -> Result<(), RunError> {
     match host.docker().start_container(name, None::<StartContainerOptions>).await {
         Err(error) if !is_conflict(&error) => Err(engine(|| format!("start container {name}"))(error)),
@@ -168,11 +171,11 @@ pub(crate) async fn start(host: &Engine, name: &str) -> Result<(), RunError> {
     }
 }
 
-/// Stops a container with its own signal. One that is stopped or gone is no error.
+/// Stops a container with the container's own stop signal. A container that is stopped or gone is not an error.
 ///
 /// # Errors
 ///
-/// [`RunError::Engine`] if the engine refuses.
+/// Returns [`RunError::Engine`] if the engine refuses.
 pub(crate) async fn stop(host: &Engine, name: &str, grace: Duration) -> Result<(), RunError> {
     let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
     let options = StopContainerOptionsBuilder::new().t(seconds).build();
@@ -184,11 +187,11 @@ pub(crate) async fn stop(host: &Engine, name: &str, grace: Duration) -> Result<(
     }
 }
 
-/// Stops a container with its own signal, and removes it with its anonymous volumes. One that is gone is no error.
+/// Stops a container, and removes it with its anonymous volumes. A container that is gone is not an error.
 ///
 /// # Errors
 ///
-/// [`RunError::Engine`] if the engine refuses.
+/// Returns [`RunError::Engine`] if the engine refuses.
 pub(crate) async fn remove(host: &Engine, name: &str, grace: Duration) -> Result<(), RunError> {
     stop(host, name, grace).await?;
     let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
@@ -200,11 +203,11 @@ pub(crate) async fn remove(host: &Engine, name: &str, grace: Duration) -> Result
     }
 }
 
-/// Stops and removes several containers, at the same time if the engine can do that.
+/// Stops and removes several containers, at the same time if the engine's version allows it ([`SAFE_TOGETHER`]).
 ///
 /// # Errors
 ///
-/// As [`remove`].
+/// Returns the errors of [`remove`].
 pub(crate) async fn remove_all(host: &Engine, names: &[String], grace: Duration) -> Result<(), RunError> {
     if host.api_version() < SAFE_TOGETHER {
         for name in names {
@@ -216,14 +219,14 @@ pub(crate) async fn remove_all(host: &Engine, names: &[String], grace: Duration)
     Ok(())
 }
 
-/// Removes a volume. One that is gone is no error.
+/// Removes a volume. A volume that is gone is not an error.
 ///
 /// # Errors
 ///
-/// [`RunError::Engine`] if the engine refuses, for example because something still uses it.
+/// Returns [`RunError::Engine`] if the engine refuses, for example because something still uses the volume.
 pub(crate) async fn remove_volume(host: &Engine, name: &str) -> Result<(), RunError> {
     let options = None::<bollard::query_parameters::RemoveVolumeOptions>;
-    // The engine lets go of a volume a moment after the container that used it is gone.
+    // The engine releases a volume a moment after the container that used it is gone.
     for _ in 0..20 {
         match host.docker().remove_volume(name, options.clone()).await {
             Ok(()) => return Ok(()),
@@ -235,11 +238,11 @@ pub(crate) async fn remove_volume(host: &Engine, name: &str) -> Result<(), RunEr
     host.docker().remove_volume(name, options).await.map_err(engine(|| format!("remove volume {name}")))
 }
 
-/// Whether a volume of that name exists, of any project.
+/// Returns whether a volume of this name exists, whichever project it belongs to.
 ///
 /// # Errors
 ///
-/// If the engine does not answer.
+/// Returns an error if the engine does not answer.
 pub(crate) async fn volume_exists(host: &Engine, name: &str) -> Result<bool, RunError> {
     match host.docker().inspect_volume(name).await {
         Ok(_) => Ok(true),
@@ -252,7 +255,8 @@ pub(crate) async fn volume_exists(host: &Engine, name: &str) -> Result<bool, Run
 ///
 /// # Errors
 ///
-/// [`RunError::Foreign`] if a volume of that name does not belong to the project; [`RunError::Engine`].
+/// Returns [`RunError::Foreign`] if a volume of this name does not belong to the project, and [`RunError::Engine`] if
+/// the engine refuses a request.
 pub(crate) async fn ensure_volume(
     host: &Engine,
     project: &Project,
@@ -281,7 +285,8 @@ pub(crate) async fn ensure_volume(
 ///
 /// # Errors
 ///
-/// [`RunError::Foreign`] if a network of that name does not belong to the project; [`RunError::Engine`].
+/// Returns [`RunError::Foreign`] if a network of this name does not belong to the project, and [`RunError::Engine`]
+/// if the engine refuses a request.
 pub(crate) async fn ensure_network(host: &Engine, project: &Project) -> Result<(), RunError> {
     let name = project.network();
     match host.docker().inspect_network(&name, None::<InspectNetworkOptions>).await {
@@ -299,21 +304,21 @@ pub(crate) async fn ensure_network(host: &Engine, project: &Project) -> Result<(
     Ok(())
 }
 
-/// Connects a container to a further network, which is the user's own.
+/// Connects a container to a network of the user's, in addition to the project's own.
 ///
 /// # Errors
 ///
-/// [`RunError::Engine`] if there is no such network.
+/// Returns [`RunError::Engine`] if there is no such network.
 pub(crate) async fn join(host: &Engine, network: &str, container: &str) -> Result<(), RunError> {
     let request = NetworkConnectRequest { container: container.to_owned(), ..NetworkConnectRequest::default() };
     host.docker().connect_network(network, request).await.map_err(engine(|| format!("join network {network}")))
 }
 
-/// Removes the project's network. A network that is gone is no error, and one of another project stays.
+/// Removes the project's network. A network that is gone is not an error, and another project's network stays.
 ///
 /// # Errors
 ///
-/// [`RunError::Engine`] if the engine refuses.
+/// Returns [`RunError::Engine`] if the engine refuses.
 pub(crate) async fn remove_network(host: &Engine, project: &Project) -> Result<(), RunError> {
     let name = project.network();
     match host.docker().inspect_network(&name, None::<InspectNetworkOptions>).await {
@@ -359,16 +364,16 @@ pub(crate) async fn tail(host: &Engine, name: &str) -> Vec<String> {
     lines[lines.len().saturating_sub(TAIL)..].to_vec()
 }
 
-/// Reads a file in a container, whether that runs or not.
+/// Reads a file in a container, whether the container runs or not. Returns `None` if it cannot be read.
 pub(crate) async fn file(host: &Engine, container: &str, path: &str) -> Option<Vec<u8>> {
     files(host, container, path).await.ok()?.into_iter().next().map(|(_, content)| content)
 }
 
-/// Reads a file, or all files of a folder, in a container that runs or not, each with its path.
+/// Reads a file, or all files of a folder, in a container that runs or not. Each file comes with its path.
 ///
 /// # Errors
 ///
-/// The engine's own, also when there is no such container or path.
+/// Returns the engine's own error, for example if there is no such container or path.
 pub(crate) async fn files(
     host: &Engine,
     container: &str,
@@ -385,11 +390,11 @@ pub(crate) async fn files(
     Ok(archive::files(&archive))
 }
 
-/// Finds a running container of the project, in this role, that mounts a volume.
+/// Finds a running container of the project, in this role, that mounts a volume. Returns its id.
 ///
 /// # Errors
 ///
-/// If the engine does not list containers.
+/// Returns an error if the engine does not list its containers.
 pub(crate) async fn mounting(
     host: &Engine,
     project: &Project,
@@ -409,7 +414,7 @@ pub(crate) async fn mounting(
 ///
 /// # Errors
 ///
-/// [`RunError::Engine`] if the engine refuses.
+/// Returns [`RunError::Engine`] if the engine refuses.
 pub(crate) async fn discard(host: &Engine, id: &str) -> Result<(), RunError> {
     let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
     match host.docker().remove_container(id, Some(options)).await {
@@ -420,7 +425,7 @@ pub(crate) async fn discard(host: &Engine, id: &str) -> Result<(), RunError> {
     }
 }
 
-/// Mounts a volume of the engine into a container.
+/// Makes a mount of an engine's volume at a path of a container.
 #[must_use]
 pub(crate) fn mount(volume: &str, target: &str, access: Access) -> Mount {
     Mount {
@@ -428,28 +433,28 @@ pub(crate) fn mount(volume: &str, target: &str, access: Access) -> Mount {
         target: Some(target.to_owned()),
         typ: Some(MountType::VOLUME),
         read_only: Some(access == Access::Read),
-        // Otherwise the engine would copy the image's files at that path into the volume.
+        // Without this option the engine would copy the image's files at that path into the volume.
         volume_options: Some(MountVolumeOptions { no_copy: Some(true), ..MountVolumeOptions::default() }),
         ..Mount::default()
     }
 }
 
-/// The access of a container to a volume.
+/// What a container may do with a volume that it mounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Read it.
+    /// The container may read the volume.
     Read,
-    /// Read and write it.
+    /// The container may read and write the volume.
     Write,
 }
 
-/// Returns the policy of a container that the engine restarts until somebody stops it.
+/// Returns the restart policy of a container that the engine restarts until somebody stops it.
 #[must_use]
 pub(crate) fn restarting() -> RestartPolicy {
     RestartPolicy { name: Some(RestartPolicyNameEnum::UNLESS_STOPPED), maximum_retry_count: None }
 }
 
-/// Whether a container runs, and is not waiting to be restarted after it has ended.
+/// Returns whether a container runs, and is not waiting for a restart after it has ended.
 #[must_use]
 pub(crate) fn is_running(container: &ContainerInspectResponse) -> bool {
     let state = container.state.as_ref();
@@ -457,7 +462,7 @@ pub(crate) fn is_running(container: &ContainerInspectResponse) -> bool {
     is(|state| state.running) && !is(|state| state.restarting)
 }
 
-/// Returns the exit code of a container that has ended, and `None` for one that runs or never ran.
+/// Returns the exit code of a container that has ended, or `None` if it runs or never ran.
 #[must_use]
 pub(crate) fn exit_code(container: &ContainerInspectResponse) -> Option<i64> {
     let state = container.state.as_ref()?;

@@ -8,26 +8,26 @@ use tokio::io::AsyncWriteExt;
 
 use crate::error::{RunError, engine};
 
-/// The most output of a command that is kept.
+/// The most bytes of a command's output that are kept.
 const OUTPUT_LIMIT: usize = 64 * 1024;
 
-/// The result of a command.
+/// The result of a command that ran in a container.
 #[derive(Debug)]
 pub(crate) struct CommandResult {
-    /// The command's exit code.
+    /// The command's exit code; -1 if the engine did not report it in time.
     pub(crate) code: i64,
-    /// The command's output, standard output and standard error together, at most 64 KiB.
+    /// The command's standard output and standard error together, cut after [`OUTPUT_LIMIT`] bytes.
     pub(crate) output: Vec<u8>,
 }
 
-/// Runs a command in a container, gives it all of its input, and waits for its end.
+/// Runs a command in a container, gives it all of `input`, and waits for its end.
 ///
-/// The input travels on the connection, so it is neither in the command's arguments nor in anything that the engine
-/// keeps.
+/// The input travels over the connection, so it appears neither in the command's arguments nor in anything that the
+/// engine stores.
 ///
 /// # Errors
 ///
-/// [`RunError::Engine`] when the engine cannot run it.
+/// Returns [`RunError::Engine`] if the engine cannot run the command.
 pub(crate) async fn run(
     host: &Engine,
     container: &str,
@@ -48,7 +48,8 @@ pub(crate) async fn run(
     let mut kept = Vec::new();
     if let StartExecResults::Attached { mut output, input: mut stdin } = started {
         if !input.is_empty() {
-            // A command that ends before it has read everything closes the connection. Its exit code says why.
+            // If a command ends before it has read everything, the connection closes, and the write fails. The exit
+            // code then tells what happened.
             let _ = stdin.write_all(input).await;
             let _ = stdin.flush().await;
         }
@@ -70,7 +71,7 @@ pub(crate) async fn run(
     Ok(CommandResult { code: -1, output: kept })
 }
 
-/// Returns the bytes of a piece of output of either stream.
+/// Returns the bytes of a piece of output, of whichever stream.
 #[must_use]
 pub(crate) fn bytes_of(piece: &LogOutput) -> &[u8] {
     match piece {

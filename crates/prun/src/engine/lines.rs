@@ -6,7 +6,7 @@ use psecret::{Redactor, RedactorStream};
 
 use crate::edge::Edge;
 
-/// The two output streams of one container.
+/// The two output streams of one container, each with a redactor and a printer.
 pub(crate) struct Lines {
     out: Side,
     error: Side,
@@ -20,7 +20,7 @@ struct Side {
 }
 
 impl Lines {
-    /// Redacts both streams and puts this prefix before each line.
+    /// Makes the streams of a container, both of which are redacted and get `prefix` before each line.
     pub(crate) fn new(redactor: &Redactor, prefix: String, edge: &Edge) -> Self {
         let side = |printer: &Printer| Side {
             redactor: redactor.stream(),
@@ -31,12 +31,12 @@ impl Lines {
         Self { out: side(&edge.stdout), error: side(&edge.stderr) }
     }
 
-    /// Redacts both streams as the edge does, without a prefix.
+    /// Redacts both streams like the edge's own output, without a prefix.
     pub(crate) fn plain(edge: &Edge) -> Self {
         Self::new(edge.stdout.redactor(), String::new(), edge)
     }
 
-    /// Shows a piece of output, but for an end in which a secret may begin.
+    /// Shows a piece of output. A tail in which a secret may begin is held back until the next piece arrives.
     pub(crate) fn push(&mut self, piece: &LogOutput) {
         match piece {
             LogOutput::StdErr { message } => self.error.push(message),
@@ -46,7 +46,7 @@ impl Lines {
         }
     }
 
-    /// Shows the rest.
+    /// Shows the tails that were held back.
     pub(crate) fn finish(&mut self) {
         self.out.finish();
         self.error.finish();
@@ -67,7 +67,7 @@ impl Side {
         }
     }
 
-    /// Prints bytes as they arrive without a prefix, and whole lines with one.
+    /// Prints bytes as they arrive if there is no prefix, and only whole lines if there is one.
     fn show(&mut self, clean: &[u8]) {
         if self.prefix.is_empty() {
             if !clean.is_empty() {

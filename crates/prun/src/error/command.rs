@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use pcredential::ServiceKind;
 
-/// Why a subcommand cannot do what its command line asks for.
+/// Why a subcommand cannot do what the command line asks for.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommandError {
-    /// `prun logs` names something that does not run.
+    /// `prun logs` names an instance or a service that does not run.
     #[error("nothing called `{name}` runs in project {project}")]
     NothingRuns {
         /// The name.
@@ -24,29 +24,29 @@ pub(crate) enum CommandError {
         /// The project.
         project: String,
     },
-    /// The instances wait for their values.
+    /// The instances do not run because they wait for their values.
     #[error("the instances of project `{project}` wait for their values, which a restart of the engine took")]
     ValuesGone {
         /// The project.
         project: String,
     },
-    /// The project has no other generation of this number.
+    /// The project does not keep a generation of this number, or it is the one that runs.
     #[error("project `{project}` keeps no generation {number} to go back to")]
     NoGeneration {
         /// The project.
         project: String,
         /// The number.
         number: u64,
-        /// The numbers that there are.
+        /// The numbers of the generations that are kept.
         kept: Vec<u64>,
     },
-    /// The project has had one generation.
+    /// The project has only ever had one generation.
     #[error("project `{project}` has no generation before the one that runs")]
     FirstGeneration {
         /// The project.
         project: String,
     },
-    /// The image of a generation is gone.
+    /// The engine no longer has the image of a generation.
     #[error("the image of generation {number}, {image}, is no longer in the engine")]
     ImageGone {
         /// The generation.
@@ -54,7 +54,7 @@ pub(crate) enum CommandError {
         /// The image's id.
         image: String,
     },
-    /// `prun injected --reveal` names a variable that does not exist.
+    /// `prun injected --reveal` names a variable that instances do not have.
     #[error("instances have no variable `{name}`")]
     NoVariable {
         /// The variable.
@@ -68,14 +68,14 @@ pub(crate) enum CommandError {
         /// The service.
         service: String,
     },
-    /// Only a service that is in use has a credential to rotate.
+    /// The app does not use the service, so no credential of it can be rotated.
     #[error("project {project} uses no service `{service}`")]
     UnusedService {
         /// The project.
         project: String,
         /// The service.
         service: String,
-        /// The services that are in use.
+        /// The services that the app uses.
         used: Vec<String>,
     },
     /// A project has a service of this name already.
@@ -86,12 +86,12 @@ pub(crate) enum CommandError {
         /// The service.
         service: String,
     },
-    /// The data of a service is of another kind than the plan's.
+    /// The data of a service is of another kind than the plan's service.
     #[error("service `{service}` and its data are {sealed}; the plan says {planned}")]
     KindOfData {
         /// The service.
         service: String,
-        /// The kind of its data.
+        /// The kind of the data.
         sealed: ServiceKind,
         /// The kind in the plan.
         planned: ServiceKind,
@@ -104,49 +104,49 @@ pub(crate) enum CommandError {
         /// The line of the manifest that declares it.
         line: usize,
     },
-    /// Data that prun did not make is not removed.
+    /// prun did not make this volume, so it does not remove it.
     #[error("volume {volume} was made by others and is not removed")]
     AdoptedVolume {
         /// The volume.
         volume: String,
     },
-    /// Data is still there after it was removed.
+    /// A volume still exists after its removal.
     #[error("volume {name} is still there, so the credentials of the project stay")]
     NotRemoved {
         /// The volume.
         name: String,
     },
-    /// There is no data to take over.
+    /// There is no volume whose data could be imported.
     #[error("there is no volume `{volume}`")]
     NoVolumeToImport {
         /// The volume.
         volume: String,
     },
-    /// There is no data whose passwords could be set anew.
+    /// There is no volume whose passwords could be reset.
     #[error("there is no volume `{volume}`")]
     NoVolumeToReset {
         /// The volume.
         volume: String,
     },
-    /// Standard input holds no password that a service takes.
+    /// Standard input does not hold a password that the service can use.
     #[error("the password of the administrator of `{service}` is missing or cannot be used")]
     AdministratorPassword {
         /// The service.
         service: String,
     },
-    /// MongoDB lets nobody in without its password.
+    /// MongoDB cannot be reset, because it admits nobody without a password.
     #[error("MongoDB has no way in without a password")]
     ResetOfMongodb {
         /// The service.
         service: String,
     },
-    /// `--tty` without a terminal.
+    /// `--tty` was given, but standard input is not a terminal.
     #[error("--tty: standard input is not a terminal")]
     NoTerminal,
-    /// `prun run --detach`.
+    /// `prun run` was given `--detach`.
     #[error("--detach: prun run stays in the foreground")]
     Detached,
-    /// The project has nothing that runs before the app.
+    /// The project has no init commands.
     #[error("the project has no init commands")]
     NoInit,
     /// No init command has this name.

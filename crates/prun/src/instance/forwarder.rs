@@ -1,7 +1,7 @@
 //! The container that owns the published ports.
 //!
-//! Instances publish no ports themselves. So there can be several of them, and a new one can be healthy before an old
-//! one goes.
+//! Instances publish no ports themselves. So there can be several of them, and a new instance can be healthy before
+//! an old one is removed.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -115,19 +115,20 @@ async fn start(host: &Engine, name: &str, ports: &[Port]) -> Result<(), RunError
     }
 }
 
-/// Whether the engine's message means that a port is taken; it has had several wordings over the years.
+/// Returns whether the engine's message means that a port is taken. The message has had several wordings over the
+/// years.
 fn is_taken(message: &str) -> bool {
     ["already allocated", "address already in use", "cannot assign requested address"]
         .iter()
         .any(|words| message.contains(words))
 }
 
-/// Whether a message names this port, and not just its digits within a longer number.
+/// Returns whether a message names this port, and not just its digits within a longer number.
 fn names_port(message: &str, port: u16) -> bool {
     message.split(|c: char| !c.is_ascii_digit()).any(|number| number == port.to_string())
 }
 
-/// Finds the container that has a port, of any project.
+/// Finds the container that publishes a port, of any project.
 async fn holder_of(host: &Engine, port: Option<u16>, ours: &str) -> Option<String> {
     let options = ListContainersOptionsBuilder::new().build();
     let running = host.docker().list_containers(Some(options)).await.ok()?;

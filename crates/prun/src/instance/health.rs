@@ -33,8 +33,8 @@ pub(crate) struct InitReport {
 
 /// Waits until the instance's init commands have finished, and calls `say` for each.
 ///
-/// The entrypoint reports them in the container's log. A container may have a read-only root and no shell, so there is
-/// no other way out of it. With an engine that keeps no log the health check alone decides.
+/// The entrypoint reports them in the container's log, because a container may have a read-only root and no shell,
+/// and a report then has no other way out. If the engine keeps no log, the health check alone decides.
 ///
 /// # Errors
 ///
@@ -132,7 +132,7 @@ pub(crate) async fn healthy(
         match tokio::time::timeout(left, look).await {
             Ok(Ok(Look::Healthy)) => return Ok(()),
             Ok(Ok(Look::NotYet(said))) => answer = said,
-            // The instance ended during the check. The next look at its state says so.
+            // The instance ended during the check. The next inspection of its state finds that out.
             Ok(Err(RunError::Engine { .. })) => {}
             Ok(Err(other)) => return Err(other),
             Err(_) if answer.is_empty() => answer = "the health check does not end".to_owned(),
@@ -176,8 +176,8 @@ async fn look(
                 return Err(PlanError::HealthPort.into());
             };
             let words = [holder::PROGRAM, "http", &container, &port.to_string(), path].map(str::to_owned);
-            // The request comes over the network, as those of the forwarder do: an app that listens on localhost alone
-            // is of no use.
+            // The request comes over the network, like those of the forwarder, because the forwarder cannot reach an
+            // app that listens on localhost alone.
             judge(&inside::run(host, &project.values(generation), &words, &[]).await?)
         }
         Some(Check::Command(command)) => {

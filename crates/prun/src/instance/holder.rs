@@ -24,7 +24,7 @@ const VALUES: &str = "/values";
 const HOME: &str = "/home";
 /// The file in the home volume with the number of the generation that was sealed last.
 const SEALED: &str = "sealed";
-/// The file that is written last: all values are there.
+/// The file that is written last. If it exists, all values are there.
 const READY: &str = "ready";
 /// The program in the holder's image.
 pub(crate) const PROGRAM: &str = "/shim";
@@ -35,7 +35,8 @@ pub(crate) const PROGRAM: &str = "/shim";
 ///
 /// # Errors
 ///
-/// When the engine's machines are of another architecture than the entrypoint; [`RunError::Engine`].
+/// Returns an error if this prun has no entrypoint for the architecture of the engine's machine, or
+/// [`RunError::Engine`].
 pub(crate) async fn image(host: &Engine) -> Result<String, RunError> {
     let name = format!("prun/shim:{}", shim::digest());
     match host.docker().inspect_image(&name).await {
@@ -58,7 +59,7 @@ async fn entrypoint(host: &Engine) -> Result<&'static [u8], RunError> {
     shim::program(&architecture).ok_or(RunError::Architecture { architecture })
 }
 
-/// Removes the image. If another project uses it, the engine refuses, which is right.
+/// Removes the image. If another project uses the image, the engine refuses, and the image stays.
 pub(crate) async fn remove_image(host: &Engine) {
     let options = None::<bollard::query_parameters::RemoveImageOptions>;
     let _ = host.docker().remove_image(&format!("prun/shim:{}", shim::digest()), options, None).await;
@@ -69,16 +70,16 @@ pub(crate) async fn remove_image(host: &Engine) {
 pub(crate) struct Holder {
     /// The name of the volume and of the container.
     pub(crate) name: String,
-    /// The labels that say what it belongs to.
+    /// The labels that show what the holder belongs to.
     pub(crate) labels: Vec<(&'static str, String)>,
-    /// The network that health checks use; none if the holder makes no checks.
+    /// The network that health checks use; `None` if the holder makes no checks.
     pub(crate) network: Option<String>,
     /// The volume with the entrypoint, if this holder fills it.
     pub(crate) home: Option<String>,
 }
 
 impl Holder {
-    /// Makes sure that the volume is there and kept alive.
+    /// Makes sure that the volume exists, and that a running container keeps it alive.
     ///
     /// # Errors
     ///
@@ -103,7 +104,8 @@ impl Holder {
         let labels = project.labels(Role::Values, &self.labels);
         let tmpfs = [("type", "tmpfs"), ("device", "tmpfs"), ("o", options)];
         containers::ensure_volume(host, project, &self.name, labels.clone(), &tmpfs).await?;
-        // A volume that a running container mounts is not pruned.
+        // The holder also mounts the volume of the sealed state, because the engine does not prune a volume that a
+        // running container mounts.
         let mut mounts = vec![
             containers::mount(&self.name, VALUES, Access::Write),
             containers::mount(&project.state(), pshim::STATE, Access::Read),
@@ -144,8 +146,8 @@ impl Holder {
         upload(host, &self.name, HOME, &[file]).await
     }
 
-    /// Writes the number of the sealed generation beside the entrypoint, where restoring an older state does not reach
-    /// it.
+    /// Writes the number of the sealed generation into the home volume. When an older state is restored, the number
+    /// stays, so that [`noted`] reveals the older state.
     ///
     /// # Errors
     ///
@@ -172,7 +174,7 @@ pub(crate) async fn noted(host: &Engine, holder: &str) -> Option<u64> {
     String::from_utf8_lossy(&file).parse().ok()
 }
 
-/// Whether all values are in the volume of a holder. After a restart of the engine none is.
+/// Returns whether all values are in the volume of a holder. A restart of the engine empties the volume.
 pub(crate) async fn is_filled(host: &Engine, holder: &str) -> bool {
     has(host, holder, &format!("{VALUES}/{READY}")).await
 }

@@ -102,7 +102,7 @@ impl Roll<'_> {
             .as_ref()
             .filter(|current| current.digest == digest && self.instances == Instances::Keep)
             .map(|current| current.number);
-        // Where a lost state began anew, the instances of before serve until the new ones do.
+        // After a lost state began anew, the old instances serve until the new ones are healthy.
         let newest = locked.newest_number()?;
         self.remove_others((newest > 0).then_some(newest)).await?;
         if let (Some(number), Some(generation)) = (same, &current)
@@ -124,7 +124,7 @@ impl Roll<'_> {
                 (Generation { number, created: now(), digest, image, variables, record }, Replacement::Replaced)
             }
         };
-        // Whether the new generation may still be taken back.
+        // Whether the new generation must be removed if the roll fails.
         let fresh = Cell::new(change == Replacement::Replaced);
         let work = async {
             let before = self.names_of_others(generation.number).await?;
@@ -252,7 +252,7 @@ impl Roll<'_> {
         self.project.labels(Role::App, &more)
     }
 
-    /// Makes sure of the app's own volumes.
+    /// Makes sure that the volumes which the app declares exist.
     async fn ensure_data(&self) -> Result<(), RunError> {
         for volume in self.plan.container().volumes() {
             if let PlannedVolume::Project(volume) = volume
@@ -277,7 +277,7 @@ impl Roll<'_> {
         Ok(others.map(containers::name_of).collect())
     }
 
-    /// Removes the containers of all generations but this one, with the leftovers of killed commands.
+    /// Removes the containers of all generations except `keep`, including what killed commands have left.
     async fn remove_others(&self, keep: Option<u64>) -> Result<(), RunError> {
         let all = containers::list(self.host, self.project).await?;
         let mut numbers: Vec<u64> = all.iter().filter_map(number).filter(|number| Some(*number) != keep).collect();
@@ -322,7 +322,8 @@ pub(crate) async fn check_age(host: &Engine, project: &Project, sealed: u64) -> 
     let newer = all.iter().find(|container| {
         role(container) == Some(Role::Values.as_str()) && number(container).is_some_and(|number| number > sealed)
     });
-    // A generation that a killed command left was never sealed, so its number was never written down.
+    // A killed command may have left a newer generation that was never sealed. Its number was not noted, so it does
+    // not show that the state is old.
     let Some(newer) = newer else { return Ok(()) };
     match holder::noted(host, &containers::name_of(newer)).await {
         Some(noted) if noted > sealed => {

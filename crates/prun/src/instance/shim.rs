@@ -8,10 +8,11 @@ struct Entrypoint {
     platform: &'static str,
 }
 
-/// The program, for each platform that this prun was given one for.
+/// The program for each platform that this prun was built for.
 static ENTRYPOINTS: &[Entrypoint] = include!(concat!(env!("OUT_DIR"), "/entrypoints.rs"));
 
-/// Returns the program for an architecture, by the engine's name; `None` if this prun has none.
+/// Returns the program for an architecture, as the engine names it. Returns `None` if this prun has no program for
+/// it.
 #[must_use]
 pub(crate) fn program(architecture: &str) -> Option<&'static [u8]> {
     let architecture = match architecture {
@@ -23,8 +24,8 @@ pub(crate) fn program(architecture: &str) -> Option<&'static [u8]> {
     ENTRYPOINTS.iter().find(runs).map(|entrypoint| entrypoint.program)
 }
 
-/// Returns twelve hex digits of the digest of all of them. They are part of the file name, so that a newer prun puts its own
-/// beside it; an engine has one architecture.
+/// Returns twelve hex digits of the digest of all [`ENTRYPOINTS`]. The program's file name contains them, so that a
+/// newer prun puts its program beside the older one.
 #[must_use]
 pub(crate) fn digest() -> String {
     let mut digest = Sha256::new();
@@ -32,13 +33,13 @@ pub(crate) fn digest() -> String {
     base16ct::lower::encode_string(&digest.finalize()[..6])
 }
 
-/// Returns its file name in the home volume.
+/// Returns the program's file name in the home volume.
 #[must_use]
 pub(crate) fn file_name() -> String {
     format!("shim-{}", digest())
 }
 
-/// Returns its path inside a container of the app.
+/// Returns the program's path inside a container of the app.
 #[must_use]
 pub(crate) fn path() -> String {
     format!("{}/{}", pshim::HOME, file_name())

@@ -13,9 +13,9 @@ use crate::plan::order::ContainerOrder;
 /// A volume of the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PlannedVolume {
-    /// A volume of the manifest. Its name is the project's own.
+    /// A volume of the manifest. The engine's name of the volume begins with the project's.
     Project(Volume),
-    /// A volume of a flag. Its name is the engine's, as with docker.
+    /// A volume of a flag. Its name is the engine's name of the volume, as with docker.
     Engine(Volume),
     /// A volume without a name, at this path. It is removed with its container.
     Nameless(String),

@@ -11,7 +11,7 @@ use crate::plan::error::PlanError;
 use crate::plan::order::Order;
 use crate::plan::{Plan, PlannedService};
 
-/// Returns a folder's path from the root on and without links; the empty path is the current folder.
+/// Returns a folder's absolute path without links. The empty path is the current folder.
 #[must_use]
 pub(crate) fn whole(folder: &Path) -> PathBuf {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
@@ -31,7 +31,7 @@ pub(crate) struct Record {
     deferred: Vec<String>,
     /// Services that `prun services add` added, as `KIND[:VERSION]=NAME`.
     added: Vec<String>,
-    /// Variables that were set to nothing.
+    /// Variables that were set to the empty text.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     empty: Vec<String>,
 }
@@ -71,13 +71,14 @@ impl Record {
         Ok(plan)
     }
 
-    /// Whether the start was made from a manifest in this folder. An older prun did not always know which one it was.
+    /// Returns whether the start was made from a manifest in this folder. An older prun did not always record the
+    /// folder.
     #[must_use]
     pub(crate) fn is_of(&self, folder: &Path) -> bool {
         !self.folder.as_os_str().is_empty() && whole(&self.folder) == folder
     }
 
-    /// Which parts of the declared secrets count, by name.
+    /// Returns which parts of each declared secret are masked, by the secret's name.
     #[must_use]
     pub(crate) fn part_choices(&self) -> BTreeMap<String, PartChoice> {
         let manifest = self.manifest.as_ref();
@@ -123,7 +124,8 @@ impl Record {
         self
     }
 
-    /// Returns the record of the same start with this image, whatever its name means today.
+    /// Returns the record with this image instead of the one that was ordered, whose name may have another image
+    /// today.
     #[must_use]
     pub(crate) fn with_image(mut self, image: &str) -> Self {
         self.order.image = Some(image.to_owned());

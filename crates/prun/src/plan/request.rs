@@ -54,9 +54,9 @@ pub(crate) struct StartRequest {
     pub(crate) config: Option<PathBuf>,
     /// Where the values of the secrets come from.
     pub(crate) sources: SecretSources,
-    /// Which connections may carry them.
+    /// Which connections may carry the secrets.
     pub(crate) transport: Transport,
-    /// Whether the start is shown and not made.
+    /// Whether the start is only previewed.
     pub(crate) preview: bool,
 }
 
@@ -83,11 +83,11 @@ pub(crate) struct StopRequest {
 pub(crate) struct LogsRequest {
     /// The project.
     pub(crate) project: Choice,
-    /// The services; none is the app alone.
+    /// The services; an empty list means the app alone.
     pub(crate) services: Vec<String>,
     /// Whether new output is followed.
     pub(crate) follow: bool,
-    /// How many lines from the end of each log; without a number all.
+    /// How many lines from the end of each log are shown; `None` means all.
     pub(crate) tail: Option<u32>,
 }
 
@@ -98,7 +98,7 @@ pub(crate) struct ExecRequest {
     pub(crate) project: Choice,
     /// The instance.
     pub(crate) instance: u32,
-    /// The user, if it is another than that of the instance.
+    /// The user that runs the command; `None` means the instance's own user.
     pub(crate) user: Option<String>,
     /// How it is attached.
     pub(crate) attachment: Attachment,
@@ -111,12 +111,12 @@ pub(crate) struct ExecRequest {
 pub(crate) struct InitRequest {
     /// The project.
     pub(crate) project: Choice,
-    /// The services' names; none means all of them.
+    /// The names of the init commands; an empty list means all of them.
     pub(crate) names: Vec<String>,
 }
 
-/// What `prun resume` does: it brings values back after a restart of the engine, or sees to it that this happens by
-/// itself.
+/// What `prun resume` does: it brings values back after a restart of the engine, or handles the systemd unit that
+/// does so after each start of the engine.
 #[derive(Clone, Debug)]
 pub(crate) enum ResumeRequest {
     /// Every project of this user that was running.
@@ -125,7 +125,7 @@ pub(crate) enum ResumeRequest {
     Project(String),
     /// A unit of systemd, printed.
     PrintUnit,
-    /// A unit of systemd, installed into this folder or the usual one.
+    /// A unit of systemd, installed into this folder; `None` means systemd's own folder.
     InstallUnit(Option<PathBuf>),
 }
 
@@ -167,11 +167,11 @@ pub(crate) struct ImportRequest {
     pub(crate) project: Choice,
     /// The service: its name, or `KIND[:VERSION][=NAME]`.
     pub(crate) service: String,
-    /// The volume, if it is not the usual one.
+    /// The volume with the data; by default the volume that a service of this name has.
     pub(crate) volume: Option<String>,
-    /// The app's database, if it is not the usual one.
+    /// The app's database; by default the one that the manifest names, or else the one of the service's kind.
     pub(crate) database: Option<String>,
-    /// The administrator's name, if it is not the usual one.
+    /// The name of the database's administrator; by default the one of the service's kind.
     pub(crate) administrator: Option<String>,
 }
 
@@ -192,7 +192,7 @@ pub(crate) enum ServicesRequest {
         /// The service.
         service: PlannedService,
     },
-    /// A service less.
+    /// The removal of a service.
     Remove {
         /// The project.
         project: Choice,
@@ -221,7 +221,7 @@ pub(crate) enum ServicesRequest {
 pub(crate) enum OperatorsRequest {
     /// A list of all operators.
     List(Choice),
-    /// One more.
+    /// A new operator.
     Add {
         /// The project.
         project: Choice,
@@ -230,7 +230,7 @@ pub(crate) enum OperatorsRequest {
         /// The public half of the operator's key.
         key: String,
     },
-    /// One less.
+    /// The removal of an operator.
     Remove {
         /// The project.
         project: Choice,
@@ -248,11 +248,11 @@ pub(crate) struct AdoptRequest {
     pub(crate) name: Option<String>,
     /// The manifest that names it.
     pub(crate) config: Option<PathBuf>,
-    /// Whether a state of another origin is believed.
+    /// Whether this user forgets the state that was seen before, and so accepts one of another origin.
     pub(crate) again: bool,
 }
 
-/// A backup of the state, or what is done where it is lost.
+/// A backup of the state, its restoration, or a new state in the place of a lost one.
 #[derive(Clone, Debug)]
 pub(crate) enum StateRequest {
     /// The sealed state goes to a file.
@@ -283,6 +283,6 @@ pub(crate) enum StateRequest {
 pub(crate) struct RollbackRequest {
     /// The project.
     pub(crate) project: Choice,
-    /// The generation's number; the one before the newest if absent.
+    /// The generation's number; `None` means the generation before the newest.
     pub(crate) number: Option<u64>,
 }

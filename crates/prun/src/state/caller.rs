@@ -1,4 +1,4 @@
-//! Who gives a command: the key, the memory and the place from which it is given.
+//! The caller of a command: the key, the memory of projects, and the folder from which the command is given.
 
 use std::path::{Path, PathBuf};
 
@@ -12,12 +12,13 @@ use crate::state::error::StateError;
 use crate::state::known::Memory;
 use crate::state::lock::Holder;
 
-/// The variable that says, from outside of the repository, which project is meant.
+/// The variable with the id of the project that the user means. It comes from outside of the repository, so a copied
+/// manifest cannot set it.
 pub(crate) const PROJECT_VARIABLE: &str = "PRUN_PROJECT_ID";
-/// The file of an operator's key, in the folder of states.
+/// The name of the file with an operator's key, in the folder of states.
 const IDENTITY: &str = "identity.txt";
 
-/// Who gives a command.
+/// The user, or the CI runner, who gives a command.
 #[derive(Clone)]
 pub(crate) struct Caller {
     /// The folder of this user's states (`$XDG_STATE_HOME/prun`).
@@ -26,16 +27,16 @@ pub(crate) struct Caller {
     pub(crate) memory: Memory,
     /// The folder of the manifest that names or describes the project, if one does.
     pub(crate) folder: Option<PathBuf>,
-    /// The project's id that the environment names.
+    /// The id of the project, if [`PROJECT_VARIABLE`] names one.
     pub(crate) project_id: Option<String>,
-    /// The name for those who wait, and for the list of operators.
+    /// The name that the list of operators and those who wait for the lock see.
     pub(crate) holder: Holder,
-    /// The key from the environment.
+    /// The key, if [`OPERATOR_VARIABLE`] holds one.
     given: Option<Zeroizing<String>>,
 }
 
 impl Caller {
-    /// Describes this process, for a manifest in this folder.
+    /// Describes the caller of this process, for a manifest in this folder.
     #[must_use]
     pub(crate) fn of_process(folder: Option<&Path>) -> Self {
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -45,9 +46,9 @@ impl Caller {
                 0 => "root".to_owned(),
                 id => format!("user {id}"),
             });
-        // Linux says it here; elsewhere the user's name must do.
+        // Linux has the machine's name in this file. On other systems the user's name alone must do.
         let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        // The other words may hold anything; these are words of ours.
+        // Only the subcommand is shown to others, because all further arguments may hold secrets.
         let word = std::env::args().nth(1).filter(|word| word.chars().all(|letter| letter.is_ascii_lowercase()));
         Self {
             memory: Memory::in_folder(states.as_deref()),
@@ -62,11 +63,12 @@ impl Caller {
         }
     }
 
-    /// Whether the caller operates the project of this id from here. An id that the environment names counts.
+    /// Returns whether the caller operates the project of this id from here. An id in [`PROJECT_VARIABLE`] decides
+    /// alone.
     ///
     /// # Errors
     ///
-    /// [`StateError::OtherProject`] if the environment names another one.
+    /// Returns [`StateError::OtherProject`] if the variable names another project.
     pub(crate) fn operates(&self, project: &str, owner: &str) -> Result<bool, StateError> {
         match &self.project_id {
             Some(id) if id == owner => Ok(true),
@@ -75,11 +77,11 @@ impl Caller {
         }
     }
 
-    /// Reads the caller's key; `None` if there is none.
+    /// Reads the caller's key. Returns `None` if the caller has no key.
     ///
     /// # Errors
     ///
-    /// If it cannot be read, or is none.
+    /// Returns an error if the key cannot be read or is not valid.
     pub(crate) fn identity(&self) -> Result<Option<Identity>, RunError> {
         if let Some(text) = &self.given {
             return Ok(Some(Identity::parse(text, OPERATOR_VARIABLE).map_err(|_| StateError::Identity)?));
@@ -91,11 +93,11 @@ impl Caller {
         }
     }
 
-    /// Reads the caller's key, and makes one if there is none.
+    /// Reads the caller's key, and makes a new key if the caller has none.
     ///
     /// # Errors
     ///
-    /// As [`Caller::identity`], and if it cannot be written.
+    /// Returns the errors of [`Caller::identity`], and an error if the new key cannot be written.
     pub(crate) fn identity_or_new(&self) -> Result<Identity, RunError> {
         match self.identity()? {
             Some(identity) => Ok(identity),
@@ -103,7 +105,7 @@ impl Caller {
         }
     }
 
-    /// Lists the projects of which this user has a state of an older prun.
+    /// Lists the projects whose state an older prun left in this user's folder of states.
     #[must_use]
     pub(crate) fn earlier_projects(&self) -> Vec<String> {
         let entries = self.states.as_ref().and_then(|states| std::fs::read_dir(states).ok()).into_iter().flatten();

@@ -1,7 +1,7 @@
-//! The state as one document: what is sealed for the operators, each version whole.
+//! The state as one document. Each version is sealed for the operators as a whole.
 //!
-//! A document begins with a line of JSON that says how long the parts behind it are: the ledger, and the generations, the
-//! newest first. So each part keeps the sealed form, and the version, that it always had.
+//! A document begins with a line of JSON that gives the lengths of the parts that follow it: the ledger, and the
+//! generations, the newest first. Each part keeps its own sealed form and version, which are older than the document.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -13,43 +13,44 @@ use crate::edge::now;
 use crate::error::RunError;
 use crate::values::generation::Generation;
 
-/// The version of the document's own form.
+/// The version of the document's format; the ledger and the generations have versions of their own.
 const VERSION: u32 = 1;
-/// How many generations are kept.
+/// How many generations a document keeps.
 const KEPT: usize = 5;
-/// How many bytes of a key's digest are remembered.
+/// How many bytes of a key's digest a fingerprint has.
 const FINGERPRINT: usize = 16;
 
-/// Somebody who may open and change the state.
+/// An operator: a person or a CI runner who may open and change the state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Operator {
-    /// The name under which others know the operator; no two have the same.
+    /// The name under which others know the operator; no two operators have the same name.
     pub(crate) name: String,
     /// The public half of the operator's key (`age1…`).
     pub(crate) recipient: String,
-    /// Seconds since 1970.
+    /// When the operator was added, in seconds since 1970.
     pub(crate) added: u64,
-    /// The operator who added this one; the first one added itself.
+    /// The operator who added this one. The first operator added itself.
     pub(crate) by: String,
 }
 
 /// One version of a project's state.
 ///
-/// Age hides and does not authenticate: whoever knows the operators' public keys can seal a document for them. So each
-/// version repeats the random key of the one before, which only its readers know. When an operator leaves, there is a new
-/// key in front of the old ones.
+/// Age encrypts, but it does not authenticate: anybody who knows the operators' public keys can seal a document for
+/// them. So each version repeats the random key of the version before it, which only a reader of that version knows.
+/// When an operator is removed, a new key is put before the old ones.
 #[derive(Clone, Debug)]
 pub(crate) struct Document {
-    /// The version's number, from 1; each one is written once.
+    /// The version's number, from 1. No two versions have the same number.
     pub(crate) number: u64,
     /// The project's name.
     pub(crate) project: String,
-    /// The mark that everything of the project carries; it is the project's id, and no secret.
+    /// The mark that every container, volume and network of the project carries. It is the project's id, and not a
+    /// secret.
     pub(crate) owner: String,
     /// The operators, in the order in which they were added.
     pub(crate) operators: Vec<Operator>,
-    /// The number of a generation that was started without being known here, where a lost state began anew.
+    /// The number of the newest generation that was on the engine when a lost state began anew; otherwise 0.
     pub(crate) floor: u64,
     keys: Vec<Zeroizing<String>>,
     ledger: Zeroizing<Vec<u8>>,
@@ -83,7 +84,7 @@ struct VersionOnly {
 }
 
 impl Document {
-    /// Makes a document of a ledger, with one operator and a fresh key. It has the number 0 until it is written.
+    /// Makes a document from a ledger, with one operator and a fresh key. Its number is 0 until it is written.
     #[must_use]
     pub(crate) fn new(ledger: &Ledger, name: &str, recipient: &str) -> Self {
         let (name, recipient) = (name.to_owned(), recipient.to_owned());
@@ -103,7 +104,7 @@ impl Document {
     ///
     /// # Errors
     ///
-    /// If it is damaged, or newer than this program.
+    /// Returns an error if the ledger is damaged, or newer than this program.
     pub(crate) fn ledger(&self) -> Result<Ledger, RunError> {
         Ok(Ledger::open(&self.ledger)?)
     }
@@ -112,7 +113,7 @@ impl Document {
     ///
     /// # Errors
     ///
-    /// If it is damaged, or newer than this program.
+    /// Returns an error if the generation is damaged, or newer than this program.
     pub(crate) fn generation(&self) -> Result<Option<Generation>, RunError> {
         self.generations.first().map(|sealed| Generation::open(sealed)).transpose()
     }
@@ -121,7 +122,7 @@ impl Document {
     ///
     /// # Errors
     ///
-    /// If one is damaged, or newer than this program.
+    /// Returns an error if one of them is damaged, or newer than this program.
     pub(crate) fn generations(&self) -> Result<Vec<Generation>, RunError> {
         self.generations.iter().map(|sealed| Generation::open(sealed)).collect()
     }
@@ -131,11 +132,12 @@ impl Document {
         self.ledger = ledger.seal();
     }
 
-    /// Puts a generation into the document: in the place of the newest if it has the same number, else before it.
+    /// Puts a generation into the document. It replaces the newest generation if both have the same number; otherwise
+    /// it becomes the newest one, and only the newest [`KEPT`] generations stay.
     ///
     /// # Errors
     ///
-    /// If the newest one cannot be read.
+    /// Returns an error if the newest generation in the document cannot be read.
     pub(crate) fn set_generation(&mut self, generation: &Generation) -> Result<(), RunError> {
         if self.generation()?.is_some_and(|newest| newest.number == generation.number) {
             self.generations.remove(0);
@@ -145,8 +147,8 @@ impl Document {
         Ok(())
     }
 
-    /// Takes an operator out, and returns whether there was one of this name. What is written from now on can be
-    /// authenticated by those who stay.
+    /// Removes an operator, and returns whether there was an operator of this name. The document gets a new key, so
+    /// that the remaining operators notice a later version which the removed operator has written.
     pub(crate) fn remove_operator(&mut self, name: &str) -> bool {
         let before = self.operators.len();
         self.operators.retain(|operator| operator.name != name);
@@ -157,19 +159,20 @@ impl Document {
         removed
     }
 
-    /// Returns what is remembered of the newest key. It gives nothing away about the key.
+    /// Returns the fingerprint of the newest key, which readers remember. Nobody can compute the key from it.
     #[must_use]
     pub(crate) fn fingerprint(&self) -> String {
         self.keys.first().map(|key| fingerprint(key)).unwrap_or_default()
     }
 
-    /// Whether whoever wrote this document knew the key of which this is remembered.
+    /// Returns whether the author of this document knew the key with this fingerprint.
     #[must_use]
     pub(crate) fn follows(&self, remembered: &str) -> bool {
         self.keys.iter().any(|key| fingerprint(key) == remembered)
     }
 
-    /// Writes the document. The buffer has its final size from the start, so that it never leaves a copy behind.
+    /// Encodes the document. The buffer has its final size from the start, because a buffer that grows leaves a copy
+    /// of its content in freed memory.
     #[must_use]
     pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let header = Header {
@@ -194,11 +197,11 @@ impl Document {
         bytes
     }
 
-    /// Reads what [`Document::encode`] wrote.
+    /// Decodes what [`Document::encode`] wrote.
     ///
     /// # Errors
     ///
-    /// [`RunError::DamagedState`], which repeats nothing of the text; [`RunError::NewerState`].
+    /// Returns [`RunError::DamagedState`], which quotes nothing of the text, or [`RunError::NewerState`].
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, RunError> {
         let end = bytes.iter().position(|byte| *byte == b'\n').ok_or(RunError::DamagedState)?;
         let (line, mut rest) = (&bytes[..end], &bytes[end + 1..]);
@@ -240,7 +243,7 @@ fn fingerprint(key: &str) -> String {
     text
 }
 
-/// Makes a key of 190 bits.
+/// Makes a random key of 190 bits.
 fn fresh_key() -> Zeroizing<String> {
     Zeroizing::new([Ledger::fresh_owner(), Ledger::fresh_owner()].concat())
 }

@@ -1,5 +1,5 @@
-//! The state of an older version of prun, which lay in a folder of this user. It is taken over only on the engine that it
-//! describes.
+//! The state of an older version of prun, which kept it in a folder of this user. It is taken over only on the engine
+//! that it describes.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ use crate::values::generation::Generation;
 const LEDGER: &str = "services.age";
 const GENERATION: &str = "generation.age";
 
-/// A folder with the state of one project.
+/// The folder in which an older prun kept the state of one project.
 pub(crate) struct Earlier {
     folder: PathBuf,
     ledger: SealedFile,
@@ -25,11 +25,11 @@ pub(crate) struct Earlier {
 }
 
 impl Earlier {
-    /// Finds the folder of a project; `None` if there is none.
+    /// Finds the folder of a project. Returns `None` if there is no such folder.
     ///
     /// # Errors
     ///
-    /// If its files are somebody else's.
+    /// Returns an error if the files in it belong to another user.
     pub(crate) fn find(states: Option<&Path>, project: &str) -> Result<Option<Self>, RunError> {
         let Some(folder) = states.map(|states| states.join(project)).filter(|folder| folder.join(LEDGER).exists())
         else {
@@ -40,12 +40,13 @@ impl Earlier {
         Ok(Some(Self { folder, ledger, generation }))
     }
 
-    /// Reads it, if what it describes is on this engine: something carries its mark, and a service that runs accepts its
-    /// credential.
+    /// Reads the state. Returns `None` if nothing on this engine carries the project's mark, since the state then
+    /// describes another engine.
     ///
     /// # Errors
     ///
-    /// If it cannot be opened; [`StateError::EarlierOfAnotherEngine`].
+    /// Returns an error if the state cannot be opened, and [`StateError::EarlierOfAnotherEngine`] if a service that
+    /// runs on this engine refuses its sealed credential.
     pub(crate) async fn read(
         &self,
         host: &Engine,

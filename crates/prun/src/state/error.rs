@@ -8,26 +8,26 @@ pub(crate) enum StateError {
     NotAnOperator {
         /// The project.
         project: String,
-        /// The names of the operators, as they stand beside the state.
+        /// The names of the operators, which are stored unsealed beside the state.
         operators: Vec<String>,
         /// The public half of this user's key, if there is one.
         recipient: Option<String>,
     },
-    /// The project is somebody's, and this user has not said to operate it from here.
+    /// The project exists, and this user has neither started nor adopted it from this folder.
     #[error("project `{project}` runs on this engine already, and was not started from {here}")]
     NotAdopted {
         /// The project.
         project: String,
-        /// The folder, or this machine.
+        /// The folder of the manifest, or this machine and user.
         here: String,
     },
-    /// The variable of the project's id names another project.
+    /// `PRUN_PROJECT_ID` holds the id of another project.
     #[error("PRUN_PROJECT_ID is not the id of project `{project}` on this engine")]
     OtherProject {
         /// The project.
         project: String,
     },
-    /// The state is older than one that this user has seen.
+    /// The state is older than a version that this user has seen.
     #[error("the state of project `{project}` is version {found}, and version {seen} was seen here before")]
     Older {
         /// The project.
@@ -37,13 +37,13 @@ pub(crate) enum StateError {
         /// The version that was seen.
         seen: u64,
     },
-    /// The state was written by somebody who did not know the one before.
+    /// The author of the state did not know the key of the version that this user has seen.
     #[error("the state of project `{project}` does not follow from the one that was seen here before")]
     OtherOrigin {
         /// The project.
         project: String,
     },
-    /// Another command works on the project.
+    /// Another command holds the project's lock.
     #[error("{who} works on project `{project}` since {since} ({command})")]
     Busy {
         /// The project.
@@ -52,9 +52,9 @@ pub(crate) enum StateError {
         who: String,
         /// The operator's command.
         command: String,
-        /// How long it has been at work.
+        /// How long that command has held the lock.
         since: String,
-        /// How long was waited, in seconds.
+        /// How long this command waited, in seconds.
         seconds: u64,
     },
     /// The connection that held the lock ended.
@@ -75,22 +75,22 @@ pub(crate) enum StateError {
         /// The project.
         project: String,
     },
-    /// The variable holds no key.
+    /// `PRUN_IDENTITY` does not hold a key.
     #[error("PRUN_IDENTITY holds no age X25519 identity (AGE-SECRET-KEY-1…)")]
     Identity,
-    /// A backup is of another project.
+    /// A backup belongs to another project.
     #[error("{path} is a backup of another project or another engine")]
     OtherBackup {
         /// The file.
         path: String,
     },
-    /// The text is no public key.
+    /// The text is not a public key.
     #[error("`{text}` is not an operator's key (age1…)")]
     NotAKey {
         /// The text.
         text: String,
     },
-    /// The text is no name for an operator.
+    /// The text is not a valid name of an operator.
     #[error("an operator's name has letters, digits and `@._-+`, at most 64 bytes")]
     OperatorName,
     /// An operator has this name or key already.
@@ -108,10 +108,10 @@ pub(crate) enum StateError {
         project: String,
         /// The name.
         name: String,
-        /// The names that there are.
+        /// The names of the operators.
         known: Vec<String>,
     },
-    /// Without operators nobody could open the state.
+    /// The last operator cannot be removed, because nobody could open the state any more.
     #[error("`{name}` is the last operator of project `{project}`")]
     LastOperator {
         /// The project.
@@ -119,7 +119,7 @@ pub(crate) enum StateError {
         /// The operator's name.
         name: String,
     },
-    /// A folder's state from before was made on another engine.
+    /// The state that an older prun left in a folder was made on another engine.
     #[error("the state in {folder} does not belong to this engine: service `{service}` refuses its password")]
     EarlierOfAnotherEngine {
         /// The folder.

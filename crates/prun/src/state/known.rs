@@ -1,9 +1,10 @@
-//! What this user remembers of projects: which of them are the user's own, from which folders they are operated, and how far
-//! their state had come.
+//! What this user remembers of projects: which projects the user operates, from which folders, and which version of
+//! their state was seen last.
 //!
-//! Nothing in a checkout proves whose project its manifest means: a name can be copied. So a project gets values only in a
-//! folder from which this user has started it, or that the user has named (`prun adopt`). And a state that is older than
-//! the one that was seen last, or that was written by somebody who did not know its key, is found out here.
+//! Nothing in a checkout proves which project its manifest describes, because a name can be copied. So a project
+//! hands out values only in a folder from which this user has started it, or that the user has named with `prun
+//! adopt`. The memory also reveals a state that is older than the version that was seen last, or whose author did not
+//! know the key of that version.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use crate::state::error::StateError;
 /// The name of the file in the folder of states.
 const NAME: &str = "projects.json";
 
-/// The projects that this user knows, by their ids.
+/// The projects that this user operates, by their ids.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Projects {
     version: u32,
@@ -29,20 +30,20 @@ struct Project {
     name: String,
     /// The newest version of the state that was seen.
     number: u64,
-    /// What is remembered of its key.
+    /// The fingerprint of the key in that version.
     key: String,
-    /// The folders of the manifests from which it is operated.
+    /// The folders of the manifests from which the project is operated.
     folders: Vec<PathBuf>,
 }
 
-/// The file in which a user's memory of projects lies; absent where there is no home.
+/// The file with a user's memory of projects. Without a home directory there is no file, and nothing is remembered.
 #[derive(Clone, Debug)]
 pub(crate) struct Memory {
     file: Option<PathBuf>,
 }
 
 impl Memory {
-    /// Names the memory in the folder of states.
+    /// Refers to the memory in the folder of states, without reading it.
     #[must_use]
     pub(crate) fn in_folder(folder: Option<&Path>) -> Self {
         Self { file: folder.map(|folder| folder.join(NAME)) }
@@ -53,7 +54,7 @@ impl Memory {
         serde_json::from_str(&text).unwrap_or_default()
     }
 
-    /// Whether the user operates the project of this id, and from this folder, if a manifest speaks for it.
+    /// Returns whether the user operates the project of this id; if a folder is given, from that folder.
     #[must_use]
     pub(crate) fn knows(&self, owner: &str, folder: Option<&Path>) -> bool {
         let projects = self.read().projects;
@@ -61,11 +62,12 @@ impl Memory {
         projects.get(owner).is_some_and(here)
     }
 
-    /// Checks that a document is as new as what was seen last, and of the same origin.
+    /// Checks that a document is not older than the version that was seen last, and that its author knew the key of
+    /// that version.
     ///
     /// # Errors
     ///
-    /// [`StateError::Older`], [`StateError::OtherOrigin`].
+    /// Returns [`StateError::Older`] or [`StateError::OtherOrigin`].
     pub(crate) fn check(&self, document: &Document) -> Result<(), StateError> {
         let Some(project) = self.read().projects.remove(&document.owner) else { return Ok(()) };
         let name = document.project.clone();
@@ -82,7 +84,7 @@ impl Memory {
     ///
     /// # Errors
     ///
-    /// If the file cannot be written.
+    /// Returns an error if the file cannot be written.
     pub(crate) fn remember(&self, document: &Document, folder: Option<&Path>) -> Result<(), RunError> {
         let change = |project: &mut Project| {
             project.name.clone_from(&document.project);
@@ -109,7 +111,7 @@ impl Memory {
     ///
     /// # Errors
     ///
-    /// If the file cannot be written.
+    /// Returns an error if the file cannot be written.
     pub(crate) fn forget(&self, owner: &str) -> Result<(), RunError> {
         if !self.read().projects.contains_key(owner) {
             return Ok(());

@@ -1,7 +1,8 @@
-//! The lock of a project: a container whose name is taken, and that ends with the connection of its client.
+//! The lock of a project: a container with a fixed name, which ends together with the connection of its client.
 //!
-//! Only this container writes to the state's volume, so whoever has lost the lock cannot change the state any more. Its
-//! program is `keep` of the entrypoint; [`pshim::keep`] has the words that they exchange.
+//! Only this container writes to the state's volume, so a command that has lost the lock cannot change the state any
+//! more. The container runs `keep` of the entrypoint; [`pshim::keep`] defines the lines that it exchanges with its
+//! client.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -29,21 +30,21 @@ use crate::names::{self, Project, Role};
 use crate::state::error::StateError;
 use crate::state::place::{self, Place};
 
-/// How long a command waits before it says so.
+/// How long a command waits for the lock before it reports the wait.
 const SILENCE: Duration = Duration::from_millis(500);
-/// The pause between two attempts.
+/// The pause between two attempts to take the lock.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How long a lock that was never started may lie there: its client was killed in between.
+/// How long a lock's container may exist without being started. After that, its client is taken for killed.
 const UNSTARTED: Duration = Duration::from_secs(10);
-/// How long the keeper may take for an answer.
+/// How long the keeper may take to answer.
 const ANSWER: Duration = Duration::from_secs(30);
-/// How often the keeper is told that its client is there.
+/// How often the client shows the keeper that it is still connected.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 type Input = Arc<Mutex<Pin<Box<dyn AsyncWrite + Send>>>>;
 type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send>>;
 
-/// Who takes the lock, for those who wait.
+/// The holder of the lock, as it is shown to those who wait.
 #[derive(Clone, Debug)]
 pub(crate) struct Holder {
     /// The user and the machine.
@@ -67,7 +68,7 @@ struct Answers {
 }
 
 impl Answers {
-    /// Reads the next line; `None` when the keeper has ended, or takes too long.
+    /// Reads the next line. Returns `None` if the keeper has ended, or does not answer within [`ANSWER`].
     async fn line(&mut self) -> Option<Vec<u8>> {
         let read = async {
             loop {
@@ -82,20 +83,21 @@ impl Answers {
     }
 }
 
-/// What an attempt to take the lock found.
+/// The result of one attempt to take the lock.
 enum Attempt {
     Taken(Box<Lock>),
     Held(Box<ContainerInspectResponse>),
-    /// The name was given back in between.
+    /// The lock's container disappeared during the attempt, so the attempt is repeated.
     Again,
 }
 
 impl Lock {
-    /// Waits for the lock of a project. The volume must be there, with this owner's mark.
+    /// Waits for the lock of a project and takes it. The state's volume must exist, with this owner's mark.
     ///
     /// # Errors
     ///
-    /// [`StateError::Busy`] after so many seconds; [`RunError::Stopped`]; [`RunError::Engine`].
+    /// Returns [`StateError::Busy`] if the lock is still held after `patience`, [`RunError::Stopped`] if the user
+    /// ends the command, and [`RunError::Engine`].
     pub(crate) async fn take(
         place: Place<'_>,
         owner: &str,
@@ -129,11 +131,11 @@ impl Lock {
         }
     }
 
-    /// Writes a version. It is on the engine's disk when this returns, and the one before is kept.
+    /// Writes a version. When this returns, the version is on the engine's disk, and the version before it is kept.
     ///
     /// # Errors
     ///
-    /// [`StateError::LockLost`], [`StateError::Changed`], [`StateError::NotWritten`]; [`RunError::Engine`].
+    /// Returns [`StateError::LockLost`], [`StateError::Changed`], [`StateError::NotWritten`] or [`RunError::Engine`].
     pub(crate) async fn commit(
         &self,
         place: Place<'_>,
@@ -163,12 +165,12 @@ impl Lock {
         Ok(())
     }
 
-    /// Removes a file of the folder. One that is not there is no error.
+    /// Removes a file of the state's folder. A failure is ignored.
     pub(crate) async fn forget(&self, name: &str) {
         let _ = self.order(&format!("forget {name}")).await;
     }
 
-    /// Gives the keeper an order, and returns its answer.
+    /// Sends the keeper an order, and returns its answer. Returns `None` if the keeper does not answer.
     async fn order(&self, line: &str) -> Option<Vec<u8>> {
         let mut answers = self.answers.lock().await;
         {
@@ -179,11 +181,11 @@ impl Lock {
         answers.line().await
     }
 
-    /// Gives the lock back, and waits until it is free.
+    /// Releases the lock, and waits until it is free.
     pub(crate) async fn release(self, place: Place<'_>) {
         self.heartbeat.abort();
         let _ = self.input.lock().await.shutdown().await;
-        // The engine removes it by itself too; whoever comes next should not have to wait for that.
+        // The engine removes the container by itself, too, but the next command should not have to wait for that.
         let _ = containers::discard(place.host, &self.id).await;
     }
 }
@@ -220,7 +222,7 @@ async fn attempt(place: Place<'_>, project: &Project, holder: &Holder) -> Result
     };
     match docker.start_container(&id, None::<StartContainerOptions>).await {
         Ok(()) => {}
-        // Another command thought that its client was gone.
+        // Another command has removed the container, because it took this client for killed.
         Err(error) if is_missing(&error) => return Ok(Attempt::Again),
         Err(error) => {
             let _ = containers::discard(place.host, &id).await;
@@ -238,7 +240,7 @@ async fn attempt(place: Place<'_>, project: &Project, holder: &Holder) -> Result
     Ok(Attempt::Taken(Box::new(Lock { id, project, input, answers: Mutex::new(answers), heartbeat })))
 }
 
-/// Tells the keeper again and again that its client is there.
+/// Shows the keeper again and again that its client is still connected.
 async fn beat(input: Input) {
     loop {
         tokio::time::sleep(HEARTBEAT).await;
@@ -263,7 +265,7 @@ async fn body(place: Place<'_>, project: &Project, holder: &Holder) -> Result<Co
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         open_stdin: Some(true),
-        // The engine closes the input when its client is gone, and the keeper ends with its input.
+        // The engine closes the input when the client is gone, and the keeper exits at the end of its input.
         stdin_once: Some(true),
         host_config: Some(HostConfig {
             mounts: Some(vec![containers::mount(&place.name(), pshim::STATE, Access::Write)]),
@@ -283,7 +285,8 @@ fn held(other: ContainerInspectResponse, name: &str) -> Result<Attempt, RunError
     Ok(Attempt::Held(Box::new(other)))
 }
 
-/// Takes away a lock whose client is gone: one that has ended, and one that was never started.
+/// Removes the lock's container if its client is gone: the container has exited, or it has existed for [`UNSTARTED`]
+/// without being started.
 async fn clear(
     place: Place<'_>,
     other: &ContainerInspectResponse,
@@ -300,7 +303,7 @@ async fn clear(
     if gone { containers::discard(place.host, &id).await } else { Ok(()) }
 }
 
-/// Reads who holds a lock, with which command, and for how long.
+/// Returns the holder of a lock, the holder's command, and how long the lock has been held.
 fn holding(other: &ContainerInspectResponse) -> (String, String, String) {
     let labels = other.config.as_ref().and_then(|config| config.labels.as_ref());
     let text = |name| names::label(labels, name).map(pscreen::one_line);

@@ -1,7 +1,8 @@
 //! The place of a project's state: a volume of the engine, with one file for each version.
 //!
-//! The volume is mounted by the holders of values too, so that pruning beside a running app does not take it. Its files are
-//! read through any container that mounts it, running or not; they are changed by the holder of the lock alone.
+//! The holders of values mount the volume, too, so that a prune of the engine does not remove it while the app runs.
+//! Any container that mounts the volume serves to read its files, running or not. Only the holder of the lock changes
+//! the files.
 
 use bollard::models::{ContainerCreateBody, HostConfig};
 use pcredential::Ledger;
@@ -14,11 +15,11 @@ use crate::names::{self, Project, Role};
 
 /// The file with the names of the operators, which anybody may read.
 pub(crate) const OPERATORS: &str = "operators";
-/// What the names of versions begin with.
+/// The prefix of the file names of versions.
 const VERSION: &str = "state.";
-/// What the names of uploads begin with.
+/// The prefix of the file names of uploads.
 pub(crate) const UPLOAD: &str = "new.";
-/// How often a look at the state is tried when the container through which it looks goes away.
+/// How often a read of the state is tried. An attempt fails if the container that it reads through goes away.
 const TRIES: u32 = 5;
 
 /// The newest version of a state, as it lies on the engine.
@@ -28,9 +29,9 @@ pub(crate) struct Stored {
     pub(crate) number: u64,
     /// The sealed document.
     pub(crate) sealed: Vec<u8>,
-    /// The names of the operators, for people: nothing proves them.
+    /// The names of the operators, for people to read. Nothing proves that the names are right.
     pub(crate) operators: Vec<String>,
-    /// Files that a killed command left.
+    /// Files that a killed command has left.
     pub(crate) leftovers: Vec<String>,
 }
 
@@ -44,7 +45,7 @@ pub(crate) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Names the volume, and the container that is the lock.
+    /// Returns the name of the volume, which is also the name of the lock's container.
     #[must_use]
     pub(crate) fn name(&self) -> String {
         Project::new(self.project, "").state()
@@ -54,7 +55,8 @@ impl Place<'_> {
     ///
     /// # Errors
     ///
-    /// [`RunError::Foreign`] for a volume that is not of a project; [`RunError::Engine`].
+    /// Returns [`RunError::Foreign`] if the volume does not belong to a project of this name, and
+    /// [`RunError::Engine`].
     pub(crate) async fn owner(&self) -> Result<Option<String>, RunError> {
         let name = self.name();
         let volume = match self.host.docker().inspect_volume(&name).await {
@@ -69,11 +71,12 @@ impl Place<'_> {
         }
     }
 
-    /// Makes sure that there is a volume, and returns its owner's mark: `owner`, unless somebody else was faster.
+    /// Makes sure that there is a volume, and returns its owner's mark. The mark is `owner`, unless another command
+    /// has created the volume before.
     ///
     /// # Errors
     ///
-    /// As [`Place::owner`].
+    /// Returns the errors of [`Place::owner`].
     pub(crate) async fn ensure(&self, owner: &str) -> Result<String, RunError> {
         let project = Project::new(self.project, owner);
         let labels = project.labels(Role::State, &[]);
@@ -81,15 +84,16 @@ impl Place<'_> {
             Ok(()) | Err(RunError::Foreign { .. }) => {}
             Err(error) => return Err(error),
         }
-        // The engine gives two that create a volume at once the same one, with the labels of the first.
+        // If two commands create the volume at the same time, the engine gives both the same volume, with the labels
+        // of the first.
         Ok(self.owner().await?.unwrap_or_else(|| owner.to_owned()))
     }
 
-    /// Reads the newest version. `None` if there is no volume.
+    /// Reads the newest version. Returns `None` if there is no volume.
     ///
     /// # Errors
     ///
-    /// If the engine refuses.
+    /// Returns an error if the engine refuses a request.
     pub(crate) async fn read(&self) -> Result<Option<Stored>, RunError> {
         let Some(owner) = self.owner().await? else { return Ok(None) };
         let project = Project::new(self.project, &owner);
@@ -102,7 +106,7 @@ impl Place<'_> {
             };
             match read {
                 Ok(files) => return Ok(Some(newest(files))),
-                // The holder was retired, or a version was replaced, while its files were read.
+                // The holder was removed, or a version was replaced, while its files were read.
                 Err(error) => last = Some(error),
             }
         }
@@ -110,7 +114,7 @@ impl Place<'_> {
         Err(engine(|| format!("read the state of {}", self.project))(error))
     }
 
-    /// Reads through a container that is made for that and never runs.
+    /// Reads the files through a container that is created for this read and never runs.
     async fn read_through_its_own(
         &self,
         project: &Project,
@@ -137,13 +141,13 @@ impl Place<'_> {
     ///
     /// # Errors
     ///
-    /// If the engine refuses, for example because a container still mounts it.
+    /// Returns an error if the engine refuses, for example because a container still mounts it.
     pub(crate) async fn remove(&self) -> Result<(), RunError> {
         containers::remove_volume(self.host, &self.name()).await
     }
 }
 
-/// Names the file of a version.
+/// Returns the file name of a version.
 #[must_use]
 pub(crate) fn file_of(number: u64) -> String {
     format!("{VERSION}{number}")

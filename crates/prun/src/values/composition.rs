@@ -10,12 +10,13 @@ use crate::values::delivered::Delivered;
 use crate::values::error::ValuesError;
 use crate::values::generation::{Origin, Shape, Value, Variable};
 
-/// Puts together the variables of instances, in this order: services, the user's secrets, configuration.
+/// Puts together the variables of instances, in this order: those of services, the user's secrets, configuration, and
+/// composed secrets.
 ///
 /// # Errors
 ///
-/// If two would set one variable, if a composed secret needs a variable that does not exist, or if composed secrets
-/// need each other in a circle.
+/// Returns an error if two origins set the same variable, if a composed secret needs a variable that does not exist,
+/// if composed secrets need each other in a circle, or if the environment is longer than the kernel accepts.
 pub(crate) fn variables(ledger: &Ledger, plan: &Plan, user: Vec<Variable>) -> Result<Vec<Variable>, ValuesError> {
     let mut variables = Vec::new();
     let services = ledger.services().iter().filter(|service| plan.wants(service.name()));
@@ -64,13 +65,15 @@ pub(crate) fn variables(ledger: &Ledger, plan: &Plan, user: Vec<Variable>) -> Re
     Ok(variables)
 }
 
-/// The most bytes of arguments and environment together: a quarter of the stack (execve(2)), which is 8 MiB in a container.
+/// The most bytes that arguments and environment may have together: a quarter of the stack (execve(2)), and the stack
+/// has 8 MiB in a container.
 const ENVIRONMENT_LIMIT: usize = 2 << 20;
 
-/// Refuses variables that no process could start with; it would end with 126, and nobody would know why.
+/// Refuses variables that are too long for any process to start with. The container would exit with code 126, and
+/// nothing would say why.
 fn check_size(variables: &[Variable]) -> Result<(), ValuesError> {
     let variables = || variables.iter().filter(|variable| variable.shape == Shape::Variable);
-    // `NAME=value`, the byte at its end, and a pointer to it.
+    // Each variable takes `NAME=value`, a zero byte at the end, and a pointer.
     let bytes = variables().map(|variable| variable.name.len() + length(variable) + 2 + size_of::<usize>()).sum();
     if bytes < ENVIRONMENT_LIMIT {
         return Ok(());
@@ -79,7 +82,7 @@ fn check_size(variables: &[Variable]) -> Result<(), ValuesError> {
     Err(ValuesError::TooLarge { bytes, limit: ENVIRONMENT_LIMIT, longest: longest.unwrap_or_default() })
 }
 
-/// Makes variables of the user's secrets that the app gets.
+/// Makes a variable of each user secret whose scope includes the run.
 #[must_use]
 pub(crate) fn of_user(secrets: &[Secret]) -> Vec<Variable> {
     secrets.iter().filter(|secret| secret.scope().in_run()).map(variable_of).collect()
@@ -120,7 +123,7 @@ fn compose_all(variables: &mut Vec<Variable>, secrets: &[papp::Secret]) -> Resul
             value: Value::Confidential(Delivered::new(text)),
         });
     }
-    // The manifest's order, not the order in which they were composed.
+    // The variables get the manifest's order, not the order in which they were composed.
     variables[before..].sort_by_key(|variable| secrets.iter().position(|secret| secret.name == variable.name));
     Ok(())
 }
@@ -132,7 +135,7 @@ fn length(variable: &Variable) -> usize {
     }
 }
 
-/// Writes the text with the value of every name in its place.
+/// Composes a text: each name in it is replaced by the value of that variable.
 #[expect(clippy::disallowed_methods, reason = "door 45: a composed secret is made of other values")]
 fn fill(composed: &Composed<'_>, variables: &[Variable]) -> Zeroizing<Vec<u8>> {
     let mut text = Zeroizing::new(Vec::new());
@@ -179,7 +182,7 @@ mod tests {
     }
 
     fn is(variable: &Variable, expected: &str) -> bool {
-        // The type itself shows no value, but its sealed form does.
+        // A value cannot be printed, but its sealed form shows it.
         use base64::Engine;
         let generation = crate::values::generation::Generation {
             number: 1,
@@ -269,8 +272,8 @@ mod tests {
         assert!(compose(unknown, &[]).unwrap_err().to_string().contains("needs `GONE`"));
     }
 
-    /// Makes levels that each name the one below twice: all of them together would need more memory than any machine
-    /// has.
+    /// Makes levels of secrets that each name the next level twice. All of them together would need more memory than
+    /// any machine has.
     fn doubling(levels: usize) -> String {
         let level = |at: usize| format!("L{at} = {{ scope = \"run\", value = \"${{L{0}}}${{L{0}}}\" }}\n", at + 1);
         let levels_text: String = (0..levels).map(level).collect();

@@ -6,27 +6,29 @@ use pcredential::ServiceCredential;
 use psecret::Secret;
 use zeroize::Zeroizing;
 
-/// A confidential value on its way into an instance: a user secret, a service credential, or a text made of several.
+/// A confidential value on its way into an instance: a user secret, a service credential, or a text composed of
+/// several.
 ///
-/// User secrets and service credentials meet here, and only here: nothing turns a delivered value back into one of
-/// them. It cannot be printed, cloned or compared. [`Delivered::expose`] is a door, as it is for the other two types.
+/// User secrets and service credentials become one type only here, and nothing turns a delivered value back into one
+/// of them. A delivered value cannot be printed or compared, and only [`Delivered::again`] copies it.
+/// [`Delivered::expose`] is a door, like the `expose` of the other two types.
 pub(crate) struct Delivered(Zeroizing<Vec<u8>>);
 
 impl Delivered {
-    /// Delivers a value that was composed, or read from the sealed state.
+    /// Makes a delivered value from a value that was composed, or read from the sealed state.
     #[must_use]
     pub(crate) fn new(bytes: Zeroizing<Vec<u8>>) -> Self {
         Self(bytes)
     }
 
-    /// Delivers a user's secret.
+    /// Makes a delivered value from a user secret.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "door 41: an instance gets the user's secrets")]
     pub(crate) fn of_user(secret: &Secret) -> Self {
         Self(Zeroizing::new(secret.value().expose().to_vec()))
     }
 
-    /// Delivers a service's credential.
+    /// Makes a delivered value from a service credential.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "door 42: an instance gets the credentials of its services")]
     pub(crate) fn of_service(credential: &ServiceCredential) -> Self {
@@ -39,13 +41,13 @@ impl Delivered {
         Self(self.0.clone())
     }
 
-    /// Returns the plaintext. This is a door: number each call, give its reason, and list it.
+    /// Returns the plaintext. This is a door: each call has a number and a reason, and `docs/doors.md` lists it.
     #[must_use]
     pub(crate) fn expose(&self) -> &[u8] {
         &self.0
     }
 
-    /// How many bytes the value has.
+    /// Returns the length of the value in bytes.
     #[must_use]
     pub(crate) fn len(&self) -> usize {
         self.0.len()

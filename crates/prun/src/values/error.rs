@@ -3,7 +3,7 @@
 use papp::CompositionError;
 use pcredential::InjectedError;
 
-/// Why there is no set of variables. No message holds a value.
+/// Why the variables of a generation cannot be put together. No message holds a value.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ValuesError {
     /// Two services would set one variable.
@@ -25,7 +25,7 @@ pub(crate) enum ValuesError {
         /// The service.
         service: String,
     },
-    /// Composed secrets that cannot be composed.
+    /// Composed secrets need each other in a circle, or become too long or too deep.
     #[error(transparent)]
     Composition(#[from] CompositionError),
     /// A composed secret names a variable that does not exist.
@@ -38,12 +38,12 @@ pub(crate) enum ValuesError {
         /// The line of the manifest that declares the secret.
         line: usize,
     },
-    /// All variables together are more than the kernel takes.
+    /// All variables together are longer than the kernel accepts.
     #[error("the app's environment has {}, and Linux takes {} together", pscreen::words::size(*bytes as u64), pscreen::words::size(*limit as u64))]
     TooLarge {
         /// The length of all variables.
         bytes: usize,
-        /// The most bytes that the kernel takes.
+        /// The most bytes that the kernel accepts.
         limit: usize,
         /// The variable with the longest value.
         longest: String,
@@ -53,7 +53,7 @@ pub(crate) enum ValuesError {
     Nul {
         /// The secret.
         secret: String,
-        /// The line of the manifest that declares it.
+        /// The line of the manifest that declares the secret.
         line: usize,
     },
 }

@@ -1,4 +1,4 @@
-//! A generation: the numbered set of values with which instances run, and its sealed form.
+//! A generation: the numbered set of values that instances run with, and its sealed form.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,10 +9,10 @@ use crate::error::RunError;
 use crate::plan::record::Record;
 use crate::values::delivered::Delivered;
 
-/// The version of the sealed form, the record in it included.
+/// The version of the sealed form; it counts changes of the record in it, too.
 const VERSION: u32 = 4;
-/// The oldest version that is still read: its record has other names, and no folder in which flags were typed. Version 3
-/// has neither the image nor variables that are set to nothing.
+/// The oldest version that is still read. Its record uses other field names, and lacks the folder in which flags were
+/// typed. Version 3 still lacks the image, and variables that are set to nothing.
 const OLDEST: u32 = 2;
 
 /// One variable of an instance.
@@ -22,7 +22,7 @@ pub(crate) struct Variable {
     pub(crate) name: String,
     /// The origin of the value.
     pub(crate) origin: Origin,
-    /// The shape in which the app gets it.
+    /// The shape in which the app gets the value.
     pub(crate) shape: Shape,
     /// The value.
     pub(crate) value: Value,
@@ -32,9 +32,9 @@ pub(crate) struct Variable {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Origin {
-    /// A service of this name.
+    /// A service; the text is its name.
     Service(String),
-    /// The user; the text says where it was read.
+    /// The user; the text names the source of the value.
     User(String),
     /// The user, who marked the value as public.
     Configuration,
@@ -66,13 +66,13 @@ pub(crate) struct Generation {
     pub(crate) number: u64,
     /// When it was made, in seconds since 1970.
     pub(crate) created: u64,
-    /// The digest of everything that its instances are made of.
+    /// The digest of everything that the generation's instances are made from.
     pub(crate) digest: String,
-    /// The variables, in the order of their origins.
+    /// The variables: first those of services, then the user's secrets, configuration, and composed secrets.
     pub(crate) variables: Vec<Variable>,
-    /// The id of its image; version 3 did not keep it.
+    /// The id of the image; `None` if version 3 or older sealed the generation.
     pub(crate) image: Option<String>,
-    /// The order and the manifest that made it.
+    /// The order and the manifest from which the generation was made.
     pub(crate) record: Record,
 }
 
@@ -89,7 +89,7 @@ impl Variable {
 }
 
 impl Generation {
-    /// Writes the sealed form.
+    /// Encodes the generation in its sealed form. The bytes are still plaintext, which the state encrypts.
     #[must_use]
     pub(crate) fn seal(&self) -> Zeroizing<Vec<u8>> {
         seal(Sealed {
@@ -103,18 +103,18 @@ impl Generation {
         })
     }
 
-    /// Writes the sealed form of the variables alone, for a digest.
+    /// Encodes the variables alone, so that a digest can be made of them.
     #[must_use]
     pub(crate) fn seal_variables(variables: &[Variable]) -> Zeroizing<Vec<u8>> {
         let variables = variables.iter().map(SealedVariable::of).collect();
         seal(Sealed { version: VERSION, variables, ..Sealed::default() })
     }
 
-    /// Reads what [`Generation::seal`] wrote.
+    /// Decodes what [`Generation::seal`] wrote.
     ///
     /// # Errors
     ///
-    /// [`RunError::DamagedState`], which repeats nothing of the text; [`RunError::NewerState`].
+    /// Returns [`RunError::DamagedState`], which quotes nothing of the text, or [`RunError::NewerState`].
     pub(crate) fn open(bytes: &[u8]) -> Result<Self, RunError> {
         let mut sealed: Sealed = serde_json::from_slice(bytes).map_err(|_| RunError::DamagedState)?;
         match sealed.version {
@@ -133,7 +133,7 @@ impl Generation {
         })
     }
 
-    /// Finds a variable.
+    /// Returns the variable of this name.
     #[must_use]
     pub(crate) fn variable(&self, name: &str) -> Option<&Variable> {
         self.variables.iter().find(|variable| variable.name == name)
@@ -142,7 +142,8 @@ impl Generation {
 
 #[expect(clippy::needless_pass_by_value, reason = "the sealed values are wiped with it")]
 fn seal(sealed: Sealed) -> Zeroizing<Vec<u8>> {
-    // The final size from the start, so that the buffer never leaves a copy behind when it grows.
+    // The buffer has its final size from the start, because a buffer that grows leaves a copy of its content in freed
+    // memory.
     let length: usize = sealed.variables.iter().map(|variable| 256 + 2 * variable.value.len()).sum();
     let mut bytes = Zeroizing::new(Vec::with_capacity(1024 + length));
     serde_json::to_writer(&mut *bytes, &sealed).expect("texts and numbers are JSON");
@@ -159,7 +160,7 @@ struct Sealed {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     image: Option<String>,
     variables: Vec<SealedVariable>,
-    /// Version 2 called it `told`.
+    /// The order and the manifest; version 2 called this field `told`.
     #[serde(alias = "told")]
     record: Record,
 }
@@ -238,7 +239,7 @@ mod tests {
         assert_eq!(opened.variable("APP_KEY").unwrap().origin, Origin::User("environment".to_owned()));
     }
 
-    /// Sealed by version 2, with every flag that there was.
+    /// A generation that version 2 sealed, with every flag of that time.
     const OF_VERSION_2: &str = include_str!("../../testdata/generation-2.json");
 
     #[test]

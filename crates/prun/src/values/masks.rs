@@ -1,4 +1,4 @@
-//! Makes the redactor for everything that a project shows once its values are known.
+//! Makes the redactor for the output of a project whose values are known.
 
 use pcredential::Ledger;
 use psecret::{PartChoice, Redactor, RedactorBuilder, SecretError};
@@ -6,14 +6,15 @@ use psecret::{PartChoice, Redactor, RedactorBuilder, SecretError};
 use crate::plan::record::Record;
 use crate::values::generation::{Origin, Value, Variable};
 
-/// Makes a redactor of everything confidential in these variables and services.
+/// Makes a redactor for everything confidential in these variables and services.
 ///
-/// What the user's values contain is masked like them, as far as the manifest of the record wants it. A part that is a
-/// value of its own, as the password of a composed URL is, has one name: its own.
+/// The parts of a user's value, such as the password of a URL, are masked under the name of that value, as far as the
+/// manifest in the record allows it. A part that is itself the value of another variable is masked under that
+/// variable's name only.
 ///
 /// # Errors
 ///
-/// If there is more to mask than one automaton can hold.
+/// Returns an error if there is more to mask than one automaton can hold.
 #[expect(clippy::disallowed_methods, reason = "door 44: the redactor must know what to mask")]
 pub(crate) fn redactor(
     ledger: Option<&Ledger>,
@@ -41,7 +42,8 @@ pub(crate) fn redactor(
     for service in services() {
         builder =
             builder.mask(&format!("{} administrator", service.name()), service.administrator().expose().as_bytes());
-        // Outside of a rotation one of its variables holds the only credential, under a name that people know.
+        // Outside of a rotation the service has one credential, and a variable holds it. The variable's name, which
+        // users know, is then the better label.
         let named = Origin::Service(service.name().to_owned());
         if service.stage().is_some() || !variables.iter().any(|variable| variable.origin == named) {
             let label = format!("{} credential", service.name());

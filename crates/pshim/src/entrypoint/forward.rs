@@ -1,6 +1,6 @@
-//! The published ports: each connection is handed to an instance that takes it.
+//! The forwarder of the published ports. It passes each connection on to an instance that accepts it.
 //!
-//! One process for each connection, so that nothing one of them does can hold up another.
+//! Each connection has a process of its own, so that no connection can block another.
 
 use alloc::vec::Vec;
 
@@ -10,15 +10,16 @@ use crate::signals::{Signal, Signals};
 use crate::system::{self, Poll, Socket};
 use crate::{network, say};
 
-/// How many connections are open at once; more wait in the kernel's queue.
+/// How many connections are open at once. Further connections wait in the kernel's queue.
 const MOST: usize = 1024;
-/// How long one instance may take to accept, in milliseconds.
+/// How long one instance may take to accept a connection, in milliseconds.
 const CONNECT_PATIENCE: u64 = 2000;
-/// For how long instances are tried in turn, in milliseconds: one that restarts is back by then.
+/// How long the forwarder tries instances in turn, in milliseconds. An instance that restarts is usually back by
+/// then.
 const PATIENCE: u64 = 5000;
 const BUFFER: usize = 16 * 1024;
 
-/// Listens on the ports until it is told to end; open connections may then come to their own end.
+/// Listens on the ports until a signal asks the program to end, and then waits until the open connections have ended.
 pub(crate) fn forward(ports: &[&[u8]]) -> u8 {
     let Some(signals) = Signals::watch() else { return pshim::FAILED };
     let mut listeners = Vec::new();
@@ -79,11 +80,11 @@ fn serve(client: i32, port: u16, turn: usize) {
     }
 }
 
-/// Connects to the instance whose turn it is, or to the next one that accepts.
+/// Connects to the instance whose turn it is, or else to the next one that accepts the connection.
 fn reach(port: u16, turn: usize) -> Option<i32> {
     let deadline = system::milliseconds() + PATIENCE;
     loop {
-        // Read anew each time: the list changes while instances are replaced.
+        // The list is read anew in each round, because it changes while instances are replaced.
         let list = system::read_file(pshim::TARGETS_FILE).unwrap_or_default();
         let targets = target::parse(&list).unwrap_or_default();
         for target in target::in_turn(&targets, port, turn) {
@@ -100,7 +101,7 @@ fn reach(port: u16, turn: usize) -> Option<i32> {
     }
 }
 
-/// Bytes on their way from one socket to the other.
+/// The bytes that are copied from one socket to the other.
 struct Direction {
     from: i32,
     to: i32,
@@ -134,7 +135,7 @@ impl Direction {
         !self.is_empty()
     }
 
-    /// Moves what can be moved; an error ends the whole exchange.
+    /// Reads and writes whatever is possible without waiting. An error ends the whole exchange.
     fn step(&mut self) -> Result<(), system::Errno> {
         if self.wants_read() {
             match system::read(self.from, &mut self.buffer) {
@@ -159,7 +160,7 @@ impl Direction {
     }
 }
 
-/// Copies both ways until both have ended.
+/// Copies bytes in both directions until both sides have ended.
 fn exchange(client: i32, instance: i32) {
     let mut there = Direction::new(client, instance);
     let mut back = Direction::new(instance, client);

@@ -1,9 +1,10 @@
-//! Keeping a tmpfs alive.
+//! The task of a holder, which keeps a tmpfs alive.
 
 use crate::signals::{Signal, Signals};
 use crate::system;
 
-/// Sleeps until it is told to end, and buries whoever ends before.
+/// Sleeps until a signal asks the program to end. As process 1, it also collects the exit status of every process
+/// that ends before.
 pub(crate) fn hold() -> u8 {
     let Some(signals) = Signals::watch() else { return pshim::FAILED };
     loop {

@@ -1,4 +1,4 @@
-//! The init commands: in order, before the app, one container at a time.
+//! The init commands. They run in order before the app, in one container at a time.
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -10,10 +10,10 @@ use crate::signals::{self, Signal, Signals};
 use crate::system::{self, Poll};
 use crate::{process, say};
 
-/// How long a command that ran out of time may take to end by itself, in milliseconds.
+/// How long a command that has exceeded its time limit may take to end after SIGTERM, in milliseconds.
 const GRACE: u64 = 5000;
 
-/// Runs all init commands; the error is the exit code of the one that failed.
+/// Runs all init commands. Returns the exit code of the command that failed as an error.
 pub(crate) fn run_all(environment: &[&[u8]]) -> Result<(), u8> {
     let file = match system::read_file(pshim::INIT_FILE) {
         Ok(file) => file,
@@ -31,7 +31,7 @@ pub(crate) fn run_all(environment: &[&[u8]]) -> Result<(), u8> {
         return Ok(());
     }
     let Some(signals) = Signals::watch() else { return Err(pshim::FAILED) };
-    // Held until this process becomes the app or ends; then the kernel lets the next container in.
+    // The lock is held until this process becomes the app or ends. Another container can then take the lock.
     take_lock(&signals)?;
     commands.iter().try_for_each(|command| run_one(command, environment, &signals))
 }
@@ -55,7 +55,7 @@ fn take_lock(signals: &Signals) -> Result<(), u8> {
             say(&[b"init waits until another instance is through with it"]);
             told = true;
         }
-        // Tried again and again instead of waited for, so that a request to end is heeded.
+        // The lock is tried again and again. To wait for it in the kernel would delay the reaction to a signal.
         let _ = system::poll(&mut [signals.poll()], Some(50));
         while let Some(signal) = signals.next() {
             if let Signal::End(number) = signal {
@@ -104,14 +104,14 @@ fn run_one(command: &Command<'_>, environment: &[&[u8]], signals: &Signals) -> R
     }
 }
 
-/// How a command came to its end.
+/// The way in which a command ended.
 enum End {
     Code(u8),
     TimedOut,
     Asked(i32),
 }
 
-/// A running command and the ends of its outputs.
+/// A running command, and the pipes from which its output is read.
 struct Child {
     id: i32,
     outputs: [Output; 2],
@@ -148,7 +148,7 @@ fn start(command: &Command<'_>, environment: &[&[u8]], signals: &Signals) -> Res
     Ok(Child { id, outputs })
 }
 
-/// Shows what a command writes and waits for its end.
+/// Shows what a command writes, and waits for its end.
 fn follow(mut child: Child, command: &Command<'_>, signals: &Signals) -> End {
     let prefix = [b"[", command.name, b"] "].concat();
     let mut prefixers = [Prefixer::new(&prefix), Prefixer::new(&prefix)];
@@ -170,7 +170,7 @@ fn follow(mut child: Child, command: &Command<'_>, signals: &Signals) -> End {
                 }
             }
         }
-        // Signals of one kind are merged, so all children that have ended are looked at, ours and orphans.
+        // The kernel merges signals of one kind, so every child that has ended is collected: the command and orphans.
         while let Some((id, status)) = system::reap() {
             if id == child.id {
                 break 'running status;
@@ -182,7 +182,7 @@ fn follow(mut child: Child, command: &Command<'_>, signals: &Signals) -> End {
             limit = Some(system::milliseconds() + GRACE);
         }
     };
-    // What it left behind in its group, so that nothing of it runs beside the app.
+    // After a time-out, the rest of the command's process group is killed, so that no part of it runs beside the app.
     if timed_out {
         system::kill(-child.id, signals::KILL);
     }
@@ -200,7 +200,7 @@ fn follow(mut child: Child, command: &Command<'_>, signals: &Signals) -> End {
     }
 }
 
-/// Shows all that can be read without waiting.
+/// Shows all output that can be read without waiting.
 fn show(outputs: &mut [Output; 2], prefixers: &mut [Prefixer<'_>; 2]) {
     let mut buffer = [0; 4096];
     for (output, prefixer) in outputs.iter_mut().zip(prefixers) {

@@ -1,5 +1,5 @@
-//! Keeping the lock of a project's state: it is held for as long as this program runs, and that is for as long as its
-//! client is there.
+//! The task of a keeper, which holds the lock of a project's state. The lock is held while this program runs, and the
+//! program runs while its client is connected.
 
 use alloc::vec::Vec;
 
@@ -11,7 +11,7 @@ use crate::system::{self, EEXIST, Errno, Poll};
 /// The longest line that is read.
 const LONGEST: usize = 1024;
 
-/// Carries out orders from standard input until it ends, or until nothing has come for a minute.
+/// Carries out orders from standard input until the input ends, or until none has arrived for [`keep::PATIENCE`].
 pub(crate) fn keep(folder: &[u8]) -> u8 {
     const STDIN: i32 = 0;
     let Some(signals) = Signals::watch() else { return pshim::FAILED };
@@ -66,7 +66,8 @@ fn carry_out(folder: &[u8], line: &[u8]) {
     system::write_all(system::STDOUT, answer);
 }
 
-/// The file is on the disk before it has its name, and the name before anybody is told.
+/// Gives an uploaded file its final name. The content is on the disk before the file gets its name, and the name is
+/// on the disk before the client gets the answer.
 fn commit(folder: &[u8], uploaded: &[u8], name: &[u8]) -> Result<(), Errno> {
     let (uploaded, name) = (path(folder, uploaded), path(folder, name));
     system::sync(&uploaded)?;

@@ -1,7 +1,7 @@
-//! The program: no runtime, no libc, one file of a few kilobytes that runs in every Linux image.
+//! The program: one file of a few kilobytes, without a runtime and a libc, so that it runs in every Linux image.
 #![no_std]
 #![no_main]
-// Else the loops of `memory` would be turned into calls of themselves.
+// Without this attribute, the compiler would turn the loops of `memory` into calls of the functions that they are in.
 #![no_builtins]
 #![expect(unsafe_code, reason = "a program without libc speaks to the kernel itself")]
 
@@ -24,7 +24,7 @@ use alloc::vec::Vec;
 
 use pshim::Action;
 
-/// The input that the kernel gave the program.
+/// The arguments and the environment that the kernel passed to the program.
 pub(crate) struct Input {
     /// The words of the command line, without the program's own name.
     pub(crate) arguments: Vec<&'static [u8]>,
@@ -32,7 +32,7 @@ pub(crate) struct Input {
     pub(crate) environment: Vec<&'static [u8]>,
 }
 
-/// Does the work that the arguments name; the value is the exit code.
+/// Does the task that the arguments name, and returns the exit code.
 pub(crate) fn main(given: &Input) -> u8 {
     let Ok(action) = Action::parse(&given.arguments) else {
         say(&[b"this program is started by prun, in containers of its own"]);
@@ -50,7 +50,7 @@ pub(crate) fn main(given: &Input) -> u8 {
     }
 }
 
-/// Writes one line to people: never a value.
+/// Writes one line for people. The line never holds a value.
 pub(crate) fn say(parts: &[&[u8]]) {
     let mut line = Vec::from(&b"prun: "[..]);
     for part in parts {

@@ -1,7 +1,7 @@
-//! Memory: an allocator that never frees, and the functions that the compiler calls by name.
+//! An allocator that never frees, and the memory functions that the compiler calls by name.
 //!
-//! The program allocates a few kilobytes and then becomes another program, or it copies bytes in fixed buffers: there
-//! is nothing worth freeing. A process that ends or execs gives everything back.
+//! The program allocates a few kilobytes and then becomes another program, or it copies bytes in fixed buffers, so
+//! there is little to free. The kernel takes all memory back when the process ends or becomes another program.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::null_mut;
@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::system;
 
-/// How much is asked of the kernel at once.
+/// How many bytes the program requests from the kernel at once, at least.
 const BLOCK: usize = 1 << 20;
 
 struct Bump {
@@ -30,7 +30,7 @@ unsafe impl GlobalAlloc for Bump {
             self.next.store(end, Ordering::Relaxed);
             return start as *mut u8;
         }
-        // The kernel's pages are aligned for everything that is allocated here.
+        // The kernel's pages are aligned for every type that the program allocates.
         let length = layout.size().max(1).next_multiple_of(BLOCK);
         let Some(start) = system::map(length) else { return null_mut() };
         self.next.store(start + layout.size(), Ordering::Relaxed);
@@ -41,10 +41,10 @@ unsafe impl GlobalAlloc for Bump {
     unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
 }
 
-/// Copies bytes between places that do not overlap.
+/// Copies bytes between areas that do not overlap.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, count: usize) -> *mut u8 {
-    // SAFETY: the caller's promise, which is that of C.
+    // SAFETY: the caller promises what C's `memcpy` asks for.
     unsafe {
         #[cfg(target_arch = "x86_64")]
         core::arch::asm!(
@@ -60,11 +60,11 @@ unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, count: usize) -> *mut 
     to
 }
 
-/// Copies bytes between places that may overlap.
+/// Copies bytes between areas that may overlap.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, count: usize) -> *mut u8 {
-    // SAFETY: the caller's promise, which is that of C; the direction keeps bytes from being overwritten before they
-    // are read.
+    // SAFETY: the caller promises what C's `memmove` asks for. The direction of the copy is chosen so that no byte is
+    // overwritten before it is read.
     unsafe {
         if (to as usize).wrapping_sub(from as usize) >= count {
             return memcpy(to, from, count);
@@ -76,10 +76,10 @@ unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, count: usize) -> *mut
     to
 }
 
-/// Fills bytes.
+/// Sets bytes to one value.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memset(to: *mut u8, byte: i32, count: usize) -> *mut u8 {
-    // SAFETY: the caller's promise, which is that of C.
+    // SAFETY: the caller promises what C's `memset` asks for.
     unsafe {
         for at in 0..count {
             *to.add(at) = byte as u8;
@@ -88,10 +88,10 @@ unsafe extern "C" fn memset(to: *mut u8, byte: i32, count: usize) -> *mut u8 {
     to
 }
 
-/// Compares bytes: negative, zero or positive.
+/// Compares bytes. Returns a negative number, zero or a positive number.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcmp(one: *const u8, other: *const u8, count: usize) -> i32 {
-    // SAFETY: the caller's promise, which is that of C.
+    // SAFETY: the caller promises what C's `memcmp` asks for.
     unsafe {
         for at in 0..count {
             let difference = i32::from(*one.add(at)) - i32::from(*other.add(at));
@@ -103,18 +103,18 @@ unsafe extern "C" fn memcmp(one: *const u8, other: *const u8, count: usize) -> i
     0
 }
 
-/// Compares bytes: zero when they are the same.
+/// Compares bytes. Returns zero if they are equal.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn bcmp(one: *const u8, other: *const u8, count: usize) -> i32 {
-    // SAFETY: the same promise.
+    // SAFETY: the caller promises what C's `bcmp` asks for, which is the same as for `memcmp`.
     unsafe { memcmp(one, other, count) }
 }
 
-/// The length of a text that ends with a NUL.
+/// Returns the length of a text that ends with a NUL byte.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn strlen(text: *const u8) -> usize {
     let mut length = 0;
-    // SAFETY: the caller's promise, which is that of C.
+    // SAFETY: the caller promises what C's `strlen` asks for.
     unsafe {
         while *text.add(length) != 0 {
             length += 1;

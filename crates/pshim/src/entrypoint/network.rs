@@ -1,13 +1,13 @@
-//! Names and connections.
+//! The lookup of names, and connections.
 
 use pshim::dns;
 
 use crate::system::{self, Errno, Poll, Socket};
 
-/// How long the engine's name server may take, in milliseconds.
+/// How long the engine's name server may take for an answer, in milliseconds.
 const NAME_PATIENCE: u64 = 1000;
 
-/// Asks for the address of a container on the same network.
+/// Asks the engine's name server for the address of a container on the same network.
 pub(crate) fn resolve(name: &[u8]) -> Option<[u8; 4]> {
     let id = system::milliseconds() as u16;
     let question = dns::question(id, name)?;
@@ -31,7 +31,7 @@ fn ask(socket: i32, id: u16, question: &[u8]) -> Option<[u8; 4]> {
     None
 }
 
-/// Connects within so many milliseconds. The socket does not wait when it is read or written.
+/// Connects within `patience` milliseconds. Later reads and writes of the socket do not block.
 pub(crate) fn connect(address: [u8; 4], port: u16, patience: u64) -> Result<i32, Errno> {
     let socket = system::socket(Socket::Stream)?;
     system::never_wait(socket);

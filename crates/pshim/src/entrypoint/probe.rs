@@ -9,7 +9,7 @@ use crate::{network, say};
 const PATIENCE: u64 = 5000;
 const UNHEALTHY: u8 = 1;
 
-/// Whether something listens.
+/// Connects to a port, and returns exit code 0 if something listens.
 pub(crate) fn tcp(host: &[u8], port: u16) -> u8 {
     match open(host, port) {
         Some(socket) => {
@@ -20,7 +20,7 @@ pub(crate) fn tcp(host: &[u8], port: u16) -> u8 {
     }
 }
 
-/// Whether an HTTP request is answered well.
+/// Sends an HTTP request, and returns exit code 0 if the status is healthy.
 pub(crate) fn http(host: &[u8], port: u16, path: &[u8]) -> u8 {
     let Some(socket) = open(host, port) else { return UNHEALTHY };
     system::write_all(socket, &http::request(host, path));

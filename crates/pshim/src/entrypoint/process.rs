@@ -1,4 +1,4 @@
-//! Becoming another program.
+//! The change from this program to another one, by `execve`.
 
 use alloc::vec::Vec;
 
@@ -6,7 +6,7 @@ use pshim::program::{self, Attempt};
 
 use crate::{say, system};
 
-/// Becomes a command with an environment; the value is the exit code when that fails.
+/// Becomes a command with an environment. Returns the exit code if that fails.
 pub(crate) fn become_program(command: &[&[u8]], environment: &[&[u8]]) -> u8 {
     let terminated = |texts: &[&[u8]]| -> Vec<Vec<u8>> { texts.iter().map(|text| program::terminated(text)).collect() };
     let (arguments, variables) = (terminated(command), terminated(environment));
@@ -28,7 +28,8 @@ pub(crate) fn become_program(command: &[&[u8]], environment: &[&[u8]]) -> u8 {
     code
 }
 
-/// Returns the exit code that a shell would show for a child's status: 128 and the signal's number for a killed child.
+/// Returns the exit code that a shell would show for a child's status. For a child that a signal killed, it is 128
+/// plus the signal's number.
 pub(crate) fn code_of(status: i32) -> u8 {
     let signal = status & 0x7f;
     if signal == 0 { (status >> 8) as u8 } else { 128 + signal as u8 }

@@ -1,4 +1,4 @@
-//! From delivered values to the app.
+//! The way from delivered values to the running app.
 
 use alloc::vec::Vec;
 
@@ -6,7 +6,7 @@ use pshim::environment;
 
 use crate::{init, process, say, system};
 
-/// Waits for the values, runs the init commands, becomes the app.
+/// Waits for the values, runs the init commands, and becomes the app. Returns an exit code if one of these fails.
 pub(crate) fn run(patience: u32, command: &[&[u8]], inherited: &[&'static [u8]]) -> u8 {
     if !wait_for_values(patience) {
         say(&[
@@ -21,7 +21,7 @@ pub(crate) fn run(patience: u32, command: &[&[u8]], inherited: &[&'static [u8]])
     }
 }
 
-/// Becomes a command with the app's environment.
+/// Becomes a command with the app's environment. Returns an exit code if that fails.
 pub(crate) fn exec(command: &[&[u8]], inherited: &[&'static [u8]]) -> u8 {
     match merged(inherited) {
         Some(environment) => process::become_program(command, &environment),
@@ -29,8 +29,9 @@ pub(crate) fn exec(command: &[&[u8]], inherited: &[&'static [u8]]) -> u8 {
     }
 }
 
-/// Waits until the values are complete. They are gone after a restart of the engine, and when `prun` is about to write
-/// them. A request to end is heeded: as process 1 of its container the program has to see to that itself.
+/// Waits until the values are complete, and returns whether they are. They are missing after a restart of the engine,
+/// and while `prun` has not written them yet. A signal that asks for an end must be handled here, because the program
+/// is process 1 of its container, for which the kernel ignores signals without a handler.
 fn wait_for_values(patience: u32) -> bool {
     let ready = pshim::program::terminated(pshim::READY_FILE.as_bytes());
     let is_ready = || {
@@ -57,7 +58,7 @@ fn wait_for_values(patience: u32) -> bool {
 
 fn merged(inherited: &[&'static [u8]]) -> Option<Vec<&'static [u8]>> {
     let file = match system::read_file(pshim::ENVIRONMENT_FILE) {
-        // The file lives until another program begins.
+        // The content is needed until another program takes this one's place, so it is never freed.
         Ok(file) => file.leak(),
         Err(system::EACCES) => {
             say(&[b"this user may not read the values of the app"]);

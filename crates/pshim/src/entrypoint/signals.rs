@@ -1,4 +1,4 @@
-//! Signals that are read like bytes, so that nothing ever interrupts anything.
+//! Signals, which are read like bytes from a file, so that no signal ever interrupts the program.
 
 use crate::system::{self, Poll};
 
@@ -12,22 +12,23 @@ pub(crate) const CHILD: i32 = 17;
 /// The size of `struct signalfd_siginfo`.
 const RECORD: usize = 128;
 
-/// Reads the signals that matter until it is dropped; then they do again what they did before.
+/// Reads the signals that the program handles. When the value is dropped, these signals have their former effect
+/// again.
 pub(crate) struct Signals {
     file: i32,
     before: u64,
 }
 
-/// The signal that came.
+/// A signal that has arrived.
 pub(crate) enum Signal {
     /// A child ended.
     Child,
-    /// Somebody wants this process to end.
+    /// A signal that asks this process to end, with its number.
     End(i32),
 }
 
 impl Signals {
-    /// Begins to read signals.
+    /// Begins to read signals. Returns `None` if the kernel refuses.
     pub(crate) fn watch() -> Option<Self> {
         let set = [HANGUP, INTERRUPT, QUIT, TERMINATE, CHILD].iter().fold(0, |set, signal| set | 1_u64 << (signal - 1));
         let before = system::block_signals(set);
@@ -40,12 +41,12 @@ impl Signals {
         }
     }
 
-    /// Makes the entry by which signals are waited for together with other files.
+    /// Makes the entry with which [`system::poll`] waits for signals together with other files.
     pub(crate) fn poll(&self) -> Poll {
         Poll::for_read(self.file)
     }
 
-    /// The next signal that has come, without waiting.
+    /// Returns the next signal that has arrived, without waiting for one.
     pub(crate) fn next(&self) -> Option<Signal> {
         let mut record = [0; RECORD];
         let count = system::read(self.file, &mut record).ok()?;
@@ -53,7 +54,7 @@ impl Signals {
         Some(if number == CHILD { Signal::Child } else { Signal::End(number) })
     }
 
-    /// Lets signals do what they did before, in a process that was split off.
+    /// Gives signals their former effect again, in a child process that was forked off.
     pub(crate) fn restore(&self) {
         system::block_signals(self.before);
     }

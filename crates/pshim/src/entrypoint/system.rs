@@ -1,4 +1,4 @@
-//! The kernel, as safe functions: one for each call that the program makes.
+//! Safe functions for the system calls that the program makes, one function for each.
 
 use alloc::vec::Vec;
 
@@ -7,7 +7,7 @@ pub(crate) const STDOUT: i32 = 1;
 /// Standard error.
 pub(crate) const STDERR: i32 = 2;
 
-/// The error of a failed call, as a positive number.
+/// The error number of a failed system call, as a positive number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Errno(pub i32);
 
@@ -88,13 +88,15 @@ mod number {
     pub(crate) const WAIT4: usize = 260;
 }
 
+/// Makes a system call.
+///
 /// # Safety
 ///
 /// Pointers among the arguments must be valid for what the call does with them.
 unsafe fn call(number: usize, arguments: [usize; 6]) -> Result<usize, Errno> {
     let [a, b, c, d, e, f] = arguments;
     let result: isize;
-    // SAFETY: the registers are those of the system call convention; the kernel keeps all others.
+    // SAFETY: the registers are those of the system call convention, and the kernel preserves all others.
     unsafe {
         #[cfg(target_arch = "x86_64")]
         core::arch::asm!(
@@ -116,7 +118,7 @@ unsafe fn call(number: usize, arguments: [usize; 6]) -> Result<usize, Errno> {
     if result < 0 { Err(Errno(-result as i32)) } else { Ok(result as usize) }
 }
 
-/// Calls the kernel; shorter calls leave the other arguments zero.
+/// Makes a system call with up to six arguments; those that are not given are zero.
 macro_rules! kernel {
     ($number:ident $(, $argument:expr)*) => {{
         let mut arguments = [0_usize; 6];
@@ -134,14 +136,14 @@ pub(crate) fn exit(code: u8) -> ! {
     }
 }
 
-/// Asks the kernel for fresh memory; returns the address, or `None` when there is none.
+/// Requests fresh memory from the kernel. Returns its address, or `None` if the kernel has none.
 pub(crate) fn map(length: usize) -> Option<usize> {
     const READ_AND_WRITE: usize = 3;
     const PRIVATE_AND_ANONYMOUS: usize = 0x22;
     kernel!(MMAP, 0, length, READ_AND_WRITE, PRIVATE_AND_ANONYMOUS, -1_isize, 0).ok()
 }
 
-/// Reads once, again when a signal came in between.
+/// Reads once. If a signal interrupts the call, it is repeated.
 pub(crate) fn read(file: i32, buffer: &mut [u8]) -> Result<usize, Errno> {
     loop {
         match kernel!(READ, file, buffer.as_mut_ptr(), buffer.len()) {
@@ -151,7 +153,7 @@ pub(crate) fn read(file: i32, buffer: &mut [u8]) -> Result<usize, Errno> {
     }
 }
 
-/// Writes once, again when a signal came in between.
+/// Writes once. If a signal interrupts the call, it is repeated.
 pub(crate) fn write(file: i32, bytes: &[u8]) -> Result<usize, Errno> {
     loop {
         match kernel!(WRITE, file, bytes.as_ptr(), bytes.len()) {
@@ -161,7 +163,7 @@ pub(crate) fn write(file: i32, bytes: &[u8]) -> Result<usize, Errno> {
     }
 }
 
-/// Writes all bytes; an output that is gone is not worth failing for.
+/// Writes all bytes. An error ends the writing silently, because a lost output is no reason for the program to fail.
 pub(crate) fn write_all(file: i32, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         match write(file, bytes) {
@@ -174,10 +176,11 @@ pub(crate) fn write_all(file: i32, mut bytes: &[u8]) {
     }
 }
 
-/// The folder in which relative paths begin.
+/// The number that makes the kernel resolve relative paths from the current directory.
 const CURRENT_DIRECTORY: isize = -100;
 
-/// Opens a file or directory for reading; `path` ends with a NUL. It is closed when another program begins.
+/// Opens a file or directory for reading. The path must end with a NUL byte. The file is closed when another program
+/// takes this one's place.
 pub(crate) fn open(path: &[u8]) -> Result<i32, Errno> {
     const CLOSE_ON_EXEC: usize = 0o2_000_000;
     debug_assert!(path.ends_with(b"\0"));
@@ -189,7 +192,7 @@ pub(crate) fn close(file: i32) {
     let _ = kernel!(CLOSE, file);
 }
 
-/// Reads a whole file; `path` is given without a NUL.
+/// Reads a whole file. The path has no NUL byte at its end.
 pub(crate) fn read_file(path: &str) -> Result<Vec<u8>, Errno> {
     let file = open(&pshim::program::terminated(path.as_bytes()))?;
     let mut content = Vec::new();
@@ -205,7 +208,7 @@ pub(crate) fn read_file(path: &str) -> Result<Vec<u8>, Errno> {
     result
 }
 
-/// Writes what the kernel still holds of a file or directory to the disk; `path` ends with a NUL.
+/// Makes the kernel write a file or directory to the disk. The path must end with a NUL byte.
 pub(crate) fn sync(path: &[u8]) -> Result<(), Errno> {
     let file = open(path)?;
     let result = kernel!(FSYNC, file).map(drop);
@@ -213,26 +216,27 @@ pub(crate) fn sync(path: &[u8]) -> Result<(), Errno> {
     result
 }
 
-/// Gives a file a second name, which nothing has yet; both paths end with a NUL.
+/// Gives a file a second name, which no file may have yet. Both paths must end with a NUL byte.
 pub(crate) fn link(path: &[u8], second: &[u8]) -> Result<(), Errno> {
     debug_assert!(path.ends_with(b"\0") && second.ends_with(b"\0"));
     kernel!(LINKAT, CURRENT_DIRECTORY, path.as_ptr(), CURRENT_DIRECTORY, second.as_ptr(), 0).map(drop)
 }
 
-/// Removes a file's name; `path` ends with a NUL.
+/// Removes a name of a file. The path must end with a NUL byte.
 pub(crate) fn unlink(path: &[u8]) -> Result<(), Errno> {
     debug_assert!(path.ends_with(b"\0"));
     kernel!(UNLINKAT, CURRENT_DIRECTORY, path.as_ptr(), 0).map(drop)
 }
 
-/// Takes the lock of an open file or directory; the kernel frees it when the process ends or becomes another program.
+/// Takes the lock of an open file or directory. The kernel releases the lock when the process ends or becomes another
+/// program.
 pub(crate) fn lock(file: i32, wait: bool) -> Result<(), Errno> {
     const EXCLUSIVE: usize = 2;
     const NOT_BLOCKING: usize = 4;
     kernel!(FLOCK, file, EXCLUSIVE | if wait { 0 } else { NOT_BLOCKING }).map(drop)
 }
 
-/// Opens a pipe: its end to read and its end to write.
+/// Opens a pipe. Returns the end to read from and the end to write to.
 pub(crate) fn pipe() -> Result<(i32, i32), Errno> {
     const CLOSE_ON_EXEC: usize = 0o2_000_000;
     let mut ends = [0_i32; 2];
@@ -240,35 +244,35 @@ pub(crate) fn pipe() -> Result<(i32, i32), Errno> {
     Ok((ends[0], ends[1]))
 }
 
-/// Reads and writes of this file do not wait from now on.
+/// Makes reads and writes of this file return at once from now on, instead of blocking.
 pub(crate) fn never_wait(file: i32) {
     const SET_FLAGS: usize = 4;
     const NOT_BLOCKING: usize = 0o4000;
     let _ = kernel!(FCNTL, file, SET_FLAGS, NOT_BLOCKING);
 }
 
-/// Puts an open file in the place of another.
+/// Makes the descriptor `place` refer to an open file.
 pub(crate) fn replace(file: i32, place: i32) {
     let _ = kernel!(DUP3, file, place, 0);
 }
 
-/// Splits the process in two: 0 in the new one, the new one's id in the old one.
+/// Forks the process. Returns 0 in the child, and the child's id in the parent.
 pub(crate) fn fork() -> Result<i32, Errno> {
     const SIGCHLD: usize = 17;
     kernel!(CLONE, SIGCHLD).map(|id| id as i32)
 }
 
-/// Gives this process a group of its own.
+/// Puts this process into a new process group.
 pub(crate) fn lead_group() {
     let _ = kernel!(SETPGID, 0, 0);
 }
 
-/// Sends a signal; a negative id means a group.
+/// Sends a signal to a process, or to a process group if the id is negative.
 pub(crate) fn kill(id: i32, signal: i32) {
     let _ = kernel!(KILL, id as isize, signal);
 }
 
-/// Takes a child that has ended, with its status, without waiting.
+/// Collects a child that has ended, without waiting. Returns its id and its status, or `None` if no child has ended.
 pub(crate) fn reap() -> Option<(i32, i32)> {
     const NOT_BLOCKING: usize = 1;
     let mut status = 0_i32;
@@ -276,7 +280,7 @@ pub(crate) fn reap() -> Option<(i32, i32)> {
     (id > 0).then_some((id, status))
 }
 
-/// Becomes another program; comes back only with an error. All texts end with a NUL.
+/// Becomes another program. Returns only if that fails. All texts must end with a NUL byte.
 pub(crate) fn execute(path: &[u8], arguments: &[Vec<u8>], environment: &[Vec<u8>]) -> Errno {
     debug_assert!(path.ends_with(b"\0"));
     let pointers = |texts: &[Vec<u8>]| -> Vec<*const u8> {
@@ -286,7 +290,7 @@ pub(crate) fn execute(path: &[u8], arguments: &[Vec<u8>], environment: &[Vec<u8>
     kernel!(EXECVE, path.as_ptr(), arguments.as_ptr(), environment.as_ptr()).err().unwrap_or(EPERM)
 }
 
-/// Seconds and milliseconds since some fixed moment.
+/// Returns the milliseconds since some fixed moment.
 pub(crate) fn milliseconds() -> u64 {
     const MONOTONIC: usize = 1;
     let mut time = [0_u64; 2];
@@ -307,30 +311,30 @@ impl Poll {
     const READABLE: i16 = 1;
     const WRITABLE: i16 = 4;
 
-    /// Waits until it can be read.
+    /// Makes an entry that waits until the file can be read.
     pub(crate) fn for_read(file: i32) -> Self {
         Self { file, wanted: Self::READABLE, found: 0 }
     }
 
-    /// Waits until it can be written.
+    /// Makes an entry that waits until the file can be written.
     pub(crate) fn for_write(file: i32) -> Self {
         Self { file, wanted: Self::WRITABLE, found: 0 }
     }
 
-    /// Waits for either, both or neither; a file that nothing is wanted of is left out altogether, because its end
-    /// would be reported again and again.
+    /// Makes an entry that waits for reading, writing, both or neither. For neither, the file is left out altogether,
+    /// because the kernel would otherwise report the file's end again and again.
     pub(crate) fn when(file: i32, read: bool, write: bool) -> Self {
         let wanted = if read { Self::READABLE } else { 0 } | if write { Self::WRITABLE } else { 0 };
         Self { file: if wanted == 0 { -1 } else { file }, wanted, found: 0 }
     }
 
-    /// Whether anything happened, errors and ends included.
+    /// Returns whether anything happened, including an error or the file's end.
     pub(crate) fn happened(self) -> bool {
         self.found != 0
     }
 }
 
-/// Waits for files, at most so many milliseconds.
+/// Waits for files, at most `patience` milliseconds. Returns how many of them are ready.
 pub(crate) fn poll(files: &mut [Poll], patience: Option<u64>) -> Result<usize, Errno> {
     let time = patience.map(|patience| [patience / 1000, patience % 1000 * 1_000_000]);
     let time = time.as_ref().map_or(core::ptr::null(), |time| time.as_ptr());
@@ -340,12 +344,12 @@ pub(crate) fn poll(files: &mut [Poll], patience: Option<u64>) -> Result<usize, E
     }
 }
 
-/// Sleeps for so many milliseconds.
+/// Sleeps for this many milliseconds.
 pub(crate) fn sleep(milliseconds: u64) {
     let _ = poll(&mut [], Some(milliseconds));
 }
 
-/// Sets which signals wait to be read instead of doing what they do; bit N-1 stands for signal N.
+/// Sets the signals that stay pending until they are read, and returns the former set. Bit N-1 stands for signal N.
 pub(crate) fn block_signals(set: u64) -> u64 {
     const SET: usize = 2;
     let mut before = 0_u64;
@@ -410,7 +414,7 @@ pub(crate) fn accept(socket: i32) -> Result<i32, Errno> {
     kernel!(ACCEPT4, socket, 0, 0, CLOSE_ON_EXEC).map(|file| file as i32)
 }
 
-/// Sends small pieces at once.
+/// Makes a socket send small pieces at once, instead of collecting them.
 pub(crate) fn hurry(socket: i32) {
     const TCP_LEVEL: usize = 6;
     const NO_DELAY: usize = 1;
@@ -422,7 +426,7 @@ fn set_option(socket: i32, level: usize, option: usize) {
     let _ = kernel!(SETSOCKOPT, socket, level, option, &raw const on, size_of::<i32>());
 }
 
-/// Asks how a connection that was being made ended.
+/// Returns the result of a connection attempt that has finished.
 pub(crate) fn connection_error(socket: i32) -> Result<(), Errno> {
     const SOCKET_LEVEL: usize = 1;
     const ERROR: usize = 4;
@@ -432,7 +436,7 @@ pub(crate) fn connection_error(socket: i32) -> Result<(), Errno> {
     if error == 0 { Ok(()) } else { Err(Errno(error)) }
 }
 
-/// Says that nothing more will be sent.
+/// Tells the other side that nothing more will be sent.
 pub(crate) fn finish_sending(socket: i32) {
     const WRITE_SIDE: usize = 1;
     let _ = kernel!(SHUTDOWN, socket, WRITE_SIDE);
