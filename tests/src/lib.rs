@@ -36,6 +36,7 @@ pub mod service;
 mod session;
 mod shop;
 mod tokens;
+mod wheels;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -52,6 +53,7 @@ pub use relay::{BuilderRelay, SERVER};
 pub use session::Session;
 pub use shop::{Index, example};
 pub use tokens::{TokenRequest, TokenService};
+pub use wheels::Wheels;
 
 /// Makes one test for each engine flavour out of a function that takes the engine.
 #[macro_export]
