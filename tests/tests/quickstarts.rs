@@ -1,11 +1,11 @@
-//! The quickstarts of the book: each example is a real app, built with packages from a private index, started with its
+//! The quickstarts of the book: each example is a real app, built with packages from a private source, started with its
 //! database, and asked for its page. The commands are those of the page, in its order.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use acceptance::service::POSTGRES;
-use acceptance::{App, ImageName, Wheels};
+use acceptance::{App, ImageName, Private, Wheels};
 use ptest::{Engine, Flavour, Outcome};
 
 fn root() -> PathBuf {
@@ -36,85 +36,157 @@ fn blocks<'page>(page: &'page str, kind: &str) -> Vec<&'page str> {
     page.split(fence.as_str()).skip(1).filter_map(|rest| rest.split("```").next()).collect()
 }
 
-/// Fails unless each line that a page shows of a file is in that file.
-#[track_caller]
-fn shows(page: &str, kind: &str, file: &str) {
-    let shown = blocks(page, kind);
-    assert!(!shown.is_empty(), "the page shows {kind}");
-    for line in shown.iter().flat_map(|block| block.lines()).filter(|line| !line.is_empty()) {
-        let base = line.strip_prefix("FROM ").is_some_and(|image| file.contains(&format!("ARG BASE={image}\n")));
-        assert!(base || file.lines().any(|other| other == line), "the example has no line {line:?}");
-    }
-}
-
 /// A search path with the tools under test before all others.
 fn path_with_tools() -> String {
     let tools = std::env::var("PBUILD_TEST_BINARIES").expect("run scripts/test");
     format!("{tools}:{}", std::env::var("PATH").expect("a search path"))
 }
 
+/// One quickstart: its page, its example, and the project that is made of them.
+struct Quickstart<'engine> {
+    page: String,
+    example: PathBuf,
+    app: App<'engine>,
+}
+
+impl<'engine> Quickstart<'engine> {
+    /// Copies the example, and gives it a manifest with names of this test, on the images that are here.
+    fn new(engine: &'engine Engine, name: &str, base: &str, more: &str) -> Self {
+        let (page, example) = (format!("docs/quickstart-{name}.md"), root().join("examples").join(name));
+        let mut app = App::new(engine, name);
+        app.image = ImageName::new(engine, name);
+        copy(&example, &app.scene.project());
+        let manifest = read(&example.join("app.toml"));
+        let lines = manifest.lines().skip_while(|line| !line.starts_with('[')).map(|line| line.to_owned() + "\n");
+        let own = lines.collect::<String>().replace("127.0.0.1:8000", "@PORT@");
+        let own = own.replace("version = \"17\"", &format!("image = \"{}\"", POSTGRES.image));
+        app.manifest(&format!("{own}[build.args]\nBASE = \"{base}\"\n{more}"));
+        Self { page: read(&root().join(page)), example, app }
+    }
+
+    /// Fails unless each line that the page shows of a file is in the example's.
+    fn shows(&self, kind: &str, file: &str) {
+        let (shown, there) = (blocks(&self.page, kind), read(&self.example.join(file)));
+        assert!(!shown.is_empty(), "the page shows {kind}");
+        for line in shown.iter().flat_map(|block| block.lines()).filter(|line| !line.is_empty()) {
+            let base = line.strip_prefix("FROM ").is_some_and(|image| there.contains(&format!("ARG BASE={image}\n")));
+            assert!(base || there.lines().any(|other| other == line), "the example has no line {line:?}");
+        }
+    }
+
+    /// Runs the page's commands in their order, and looks at each.
+    fn follow(&self, host: &str, variable: (&str, &str), look: impl Fn(&str, &Outcome)) {
+        let blocks = blocks(&self.page, "console");
+        let commands: Vec<&str> =
+            blocks.iter().flat_map(|block| block.lines()).filter_map(|line| line.strip_prefix("$ ")).collect();
+        assert!(commands.len() > 8, "{commands:?}");
+        for command in commands {
+            let outcome = self.run(command, host, variable);
+            outcome.expect_code(0);
+            if command == "prun start" {
+                outcome.expect_stderr("init      migrate").expect_stderr("healthy   1 of 1 instance");
+                self.check_what_is_told();
+            }
+            look(command, &outcome);
+        }
+        assert!(self.app.containers().is_empty(), "the page ends with everything down");
+    }
+
+    /// Runs a line as a shell does; a build knows the host with the packages.
+    fn run(&self, command: &str, host: &str, (name, value): (&str, &str)) -> Outcome {
+        let build = command.starts_with("pbuild build");
+        let line = if build { format!("{command} --add-host {host}") } else { command.to_owned() };
+        self.app.scene.tool("sh").args(["-c", &line]).env("PATH", path_with_tools()).env(name, value).run()
+    }
+
+    /// What the engine tells of the containers holds no value.
+    fn check_what_is_told(&self) {
+        for name in ["DB_PASSWORD", "DATABASE_URL"] {
+            self.app.register(name);
+        }
+        for container in self.app.containers() {
+            let told = self.app.engine.docker(&["inspect", &container]);
+            self.app.scene.oracle().check_bytes("inspect", &told);
+        }
+    }
+}
+
+/// What the first migration of both apps wrote.
+const WRITTEN: &str = "Written by a migration";
+
 #[test]
 fn django_is_built_from_a_private_index_and_serves_its_page() {
     let engine = Engine::get(Flavour::Modern);
-    let (page, example) = (read(&root().join("docs/quickstart-django.md")), root().join("examples/django"));
-    let manifest = read(&example.join("app.toml"));
+    // pip takes an index without TLS only if told so.
+    let trusted = "[env]\nPIP_TRUSTED_HOST = \"index\"\n";
+    let quickstart = Quickstart::new(&engine, "django", "pbuild/python:3", trusted);
     for (kind, file) in [("dockerfile", "Dockerfile"), ("toml", "app.toml"), ("python", "shop/settings.py")] {
-        shows(&page, kind, &read(&example.join(file)));
+        quickstart.shows(kind, file);
     }
-    let mut app = App::new(&engine, "django");
-    app.image = ImageName::new(&engine, "django");
+    let app = &quickstart.app;
     let token = app.scene.oracle().token("INDEX_TOKEN");
     let index = Wheels::start(&engine, &format!("{}-index", app.project), &token);
-    copy(&example, &app.scene.project());
-    // The example under names of this test, on the images that are here; pip takes an index without TLS only if told so.
-    let own: String =
-        manifest.lines().skip_while(|line| !line.starts_with('[')).map(|line| line.to_owned() + "\n").collect();
-    let own =
-        own.replace("127.0.0.1:8000", "@PORT@").replace("version = \"17\"", &format!("image = \"{}\"", POSTGRES.image));
-    app.manifest(&format!("{own}[env]\nPIP_TRUSTED_HOST = \"index\"\n[build.args]\nBASE = \"pbuild/python:3\"\n"));
-
     let address = format!("http://build:{}@index:8080/simple", token.text());
-    let host = format!("--add-host index:{}", index.address());
-    let run = |command: &str| -> Outcome {
-        let command =
-            if command.starts_with("pbuild build") { format!("{command} {host}") } else { command.to_owned() };
-        let tool = app.scene.tool("sh").args(["-c", &command]).env("PATH", path_with_tools());
-        let outcome = tool.env("PIP_INDEX_URL", &address).run();
-        outcome.expect_code(0);
-        outcome
-    };
-    let commands: Vec<&str> = blocks(&page, "console")
-        .iter()
-        .flat_map(|block| block.lines())
-        .filter_map(|line| line.strip_prefix("$ "))
-        .collect();
-    assert!(commands.len() > 8, "{commands:?}");
-    for command in commands {
-        let outcome = run(command);
-        match command {
-            "pbuild build ." => {
-                outcome.expect_stderr("PIP_INDEX_URL (with its part password) to `pip *`").expect_stderr("clean");
-            }
-            "prun start" => {
-                outcome.expect_stderr("init      migrate").expect_stderr("healthy   1 of 1 instance");
-                for name in ["SECRET_KEY", "DB_PASSWORD", "DATABASE_URL"] {
-                    app.register(name);
-                }
-                let answer = app.get("/");
-                assert!(answer.contains("Written by a migration") && answer.contains("sessionid="), "{answer}");
-                assert!(app.get("/admin/").contains("302"), "the admin asks who one is");
-                for container in app.containers() {
-                    app.scene.oracle().check_bytes("inspect", &engine.docker(&["inspect", &container]));
-                }
-            }
-            "prun exec -- python3 manage.py showmigrations notes" => {
-                outcome.expect_stdout("[X] 0001_initial");
-            }
-            "prun services rotate db" => {
-                assert!(app.get("/").contains("Written by a migration"), "the same data with another password");
-            }
-            _ => {}
+    let host = format!("index:{}", index.address());
+    quickstart.follow(&host, ("PIP_INDEX_URL", &address), |command, outcome| match command {
+        "pbuild build ." => {
+            outcome.expect_stderr("PIP_INDEX_URL (with its part password) to `pip *`").expect_stderr("clean");
         }
+        "prun start" => {
+            app.register("SECRET_KEY");
+            let answer = app.get("/");
+            assert!(answer.contains(WRITTEN) && answer.contains("sessionid="), "{answer}");
+            assert!(app.get("/admin/").contains("302"), "the admin asks who one is");
+        }
+        "prun exec -- python3 manage.py showmigrations notes" => {
+            outcome.expect_stdout("[X] 0001_initial");
+        }
+        "prun services rotate db" => {
+            assert!(app.get("/").contains(WRITTEN), "the same data with another password");
+        }
+        _ => {}
+    });
+}
+
+/// And its configuration, cached in a step that sees the key, is no image.
+#[test]
+fn laravel_is_built_from_a_private_repository_and_serves_its_page() {
+    let engine = Engine::get(Flavour::Modern);
+    let quickstart = Quickstart::new(&engine, "laravel", "pbuild/php:8", "");
+    for (kind, file) in [("dockerfile", "Dockerfile"), ("toml", "app.toml")] {
+        quickstart.shows(kind, file);
     }
-    assert!(app.containers().is_empty(), "the page ends with everything down");
+    let app = &quickstart.app;
+    let token = app.scene.oracle().token("COMPOSER_TOKEN");
+    let private = Private::start(&engine, &token);
+    let project = read(&app.scene.project().join("composer.json"));
+    let repositories = "\"repositories\": [{\"type\": \"composer\", \"url\": \"http://private:8080/composer\"}, \
+                        {\"packagist.org\": false}],\n    \"config\": {\n        \"secure-http\": false,";
+    app.scene.write("composer.json", project.replace("\"config\": {", repositories));
+    let login = serde_json::json!({"http-basic": {"private:8080": {"username": "build", "password": token.text()}}})
+        .to_string();
+    let host = format!("private:{}", private.address());
+    quickstart.follow(&host, ("COMPOSER_AUTH", &login), |command, outcome| match command {
+        "pbuild build ." => {
+            outcome.expect_stderr("to `composer *`").expect_stderr("clean");
+        }
+        "prun start" => {
+            outcome.expect_stderr("init      config");
+            app.register("APP_KEY");
+            let answer = app.get("/");
+            assert!(answer.contains(WRITTEN) && answer.contains("guestbook_session="), "{answer}");
+        }
+        "prun exec -- php artisan migrate:status" => {
+            outcome.expect_stdout("create_entries_table");
+        }
+        "prun services rotate db" => {
+            assert!(app.get("/").contains(WRITTEN), "the same data with another password");
+        }
+        _ => {}
+    });
+    let (dockerfile, manifest) = (app.scene.project().join("Dockerfile"), app.scene.project().join("app.toml"));
+    app.scene.write("Dockerfile", read(&dockerfile).replace("RUN mkdir", "RUN php artisan config:cache\nRUN mkdir"));
+    app.scene.write("app.toml", read(&manifest).replace("APP_KEY = { scope = \"run\" }", "APP_KEY = {}"));
+    let leak = quickstart.run("pbuild build .", &host, ("COMPOSER_AUTH", &login));
+    leak.expect_code(10).expect_stderr("/srv/bootstrap/cache/config.php").expect_stderr("RUN php artisan config:cache");
 }
