@@ -173,6 +173,24 @@ fn every_page_is_in_the_contents() {
     assert!(missing.is_empty(), "docs/SUMMARY.md and the pages differ in {missing:?}");
 }
 
+/// A prompt promises that somebody has run the line: each page that has one is read by a test that runs its commands.
+#[test]
+fn every_page_with_a_prompt_is_followed_by_a_test() {
+    let folder = root().join("tests/tests");
+    let tests = files(&folder, ".rs").into_iter().filter(|name| name != Path::new("book.rs"));
+    let tests: String = tests.map(|name| read(&folder.join(name))).collect();
+    let pages = files(&root().join("docs"), ".md").into_iter();
+    let with_prompt = pages.filter(|page| read(&root().join("docs").join(page)).contains("```console"));
+    let names: Vec<String> = with_prompt.map(|page| page.with_extension("").display().to_string()).collect();
+    assert!(names.len() > 10, "{names:?}");
+    let is_named = |name: &String| {
+        let short = name.trim_start_matches("quickstart-");
+        tests.contains(&format!("{name}.md\"")) || tests.contains(&format!("\"{short}\""))
+    };
+    let missing: Vec<_> = names.iter().filter(|name| !is_named(name)).collect();
+    assert!(missing.is_empty(), "no test runs the commands of {missing:?}");
+}
+
 /// A page that mdbook does not know stays Markdown, and a heading that was renamed is missing.
 #[test]
 fn a_link_that_leads_nowhere_is_noticed() {
