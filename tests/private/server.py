@@ -36,7 +36,10 @@ def zipped(files):
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in files.items():
-            archive.writestr(name, text)
+            # Readable for everybody, as what others pack is.
+            member = zipfile.ZipInfo(name)
+            member.external_attr = 0o644 << 16
+            archive.writestr(member, text)
     return packed.getvalue()
 
 
@@ -47,6 +50,12 @@ NPM_FILE = tarball({"package/package.json": json.dumps(NPM), "package/index.js":
 COMPOSER_FILE = zipped({
     "composer.json": json.dumps(COMPOSER),
     "greeting.php": "<?php\nfunction greeting() { return 'hello from composer'; }\n",
+})
+# Laravel itself is Debian's, in the image; what a project requires is a package that finds it there.
+LARAVEL = {"name": "laravel/framework", "version": "8.83.26", "type": "library", "autoload": {"files": ["found.php"]}}
+LARAVEL_FILE = zipped({
+    "composer.json": json.dumps(LARAVEL),
+    "found.php": "<?php\nrequire_once '/usr/share/php/Illuminate/autoload.php';\n",
 })
 PIP_FILE = zipped({
     "private_greeting.py": "TEXT = 'hello from pip'\n",
@@ -63,12 +72,16 @@ def answers(host, token):
         "integrity": "sha512-" + base64.b64encode(hashlib.sha512(NPM_FILE).digest()).decode(),
     }}
     composer = {**COMPOSER, "dist": {"type": "zip", "url": f"http://{host}/composer/greeting.zip"}}
+    laravel = {**LARAVEL, "dist": {"type": "zip", "url": f"http://{host}/composer/laravel.zip"}}
     return {
         "/npm/@private%2fgreeting":
             json.dumps({"name": NPM["name"], "dist-tags": {"latest": "1.0.0"}, "versions": {"1.0.0": npm}}),
         "/npm/greeting-1.0.0.tgz": NPM_FILE,
-        "/composer/packages.json": json.dumps({"packages": {COMPOSER["name"]: {"1.0.0": composer}}}),
+        "/composer/packages.json": json.dumps({
+            "packages": {COMPOSER["name"]: {"1.0.0": composer}, LARAVEL["name"]: {LARAVEL["version"]: laravel}},
+        }),
         "/composer/greeting.zip": COMPOSER_FILE,
+        "/composer/laravel.zip": LARAVEL_FILE,
         "/simple/private-greeting/": f'<!doctype html><a href="/files/{WHEEL}">{WHEEL}</a>',
         f"/files/{WHEEL}": PIP_FILE,
         # Some answer with what they were asked.

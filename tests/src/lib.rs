@@ -37,6 +37,7 @@ pub mod service;
 mod session;
 mod shop;
 mod tokens;
+mod wheels;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -53,6 +54,7 @@ pub use relay::{BuilderRelay, SERVER};
 pub use session::Session;
 pub use shop::{Index, example};
 pub use tokens::{TokenRequest, TokenService};
+pub use wheels::Wheels;
 
 /// Makes one test for each engine flavour from a function that takes an engine.
 #[macro_export]

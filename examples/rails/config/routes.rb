@@ -1,0 +1,4 @@
+Rails.application.routes.draw do
+  root "entries#index"
+  get "healthz", to: "entries#health"
+end
