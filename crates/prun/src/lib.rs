@@ -29,6 +29,7 @@ mod error;
 mod fault;
 mod instance;
 mod names;
+mod page;
 mod plan;
 mod project;
 mod rotation;
@@ -42,7 +43,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 use command::{Command, CommandLine};
-use commands::{adopt, doctor, exec, logs, operators, resume, rollback, services, show, start, stop};
+use commands::{adopt, doctor, exec, logs, operators, resume, rollback, services, show, start, stop, ui};
 use edge::{CommandEnd, Edge, Failure};
 use pcli::help::Refusal;
 use pcli::plugin::{Call, Plugin};
@@ -136,6 +137,7 @@ async fn outcome(command: &Command, edge: &Edge) -> Result<CommandEnd, Failure> 
         Command::Generations(arguments) => rollback::list(&arguments.choice(), edge).await?.into(),
         Command::Rollback(arguments) => rollback::run(&arguments.request(), edge).await?.into(),
         Command::Injected(arguments) => show::injected(&arguments.request(), edge).await?.into(),
+        Command::Ui(arguments) => ui::run(&arguments.request(), edge).await?.into(),
         Command::Services(command) => services::run(&command.request()?, edge).await?.into(),
         Command::Operators(command) => operators::run(&command.request(), edge).await?.into(),
         Command::Adopt(arguments) => adopt::run(&arguments.request(), edge).await?.into(),
