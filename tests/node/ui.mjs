@@ -1,11 +1,11 @@
-// Uses the page of `prun ui` as a person does: node ui.mjs MODULES walk|look ADDRESS [FOLDER]. Prints what was seen, as JSON; of
-// a value it prints the digest alone. FOLDER takes pictures.
+// Uses the page of `prun ui` as a person does: node ui.mjs MODULES walk|look ADDRESS [PROCESS [FOLDER]]. Prints what was seen, as
+// JSON; of a value it prints the digest alone. A look ends PROCESS, and FOLDER takes pictures.
 import { createHash } from "node:crypto";
 import http from "node:http";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 
-const [modules, what, address, folder] = process.argv.slice(2);
+const [modules, what, address, process_id, folder] = process.argv.slice(2);
 const require = createRequire(join(modules, "x.js"));
 const { chromium } = require("playwright-core");
 const { AxeBuilder } = require("@axe-core/playwright");
@@ -41,23 +41,28 @@ const look = async () => {
   const { page } = await open({ bypassCSP: true, colorScheme: "light" });
   seen.axe = [];
   seen.wider = [];
-  for (const reveal of [false, true]) {
-    if (reveal) await page.getByRole("button", { name: "Reveal REDIS_PASSWORD" }).click();
-    if (reveal) await page.locator(".shown").waitFor();
-    for (const [width, height] of [[1280, 900], [400, 900]]) {
-      await page.setViewportSize({ width, height });
-      for (const colorScheme of ["light", "dark"]) {
-        await page.emulateMedia({ colorScheme });
-        const wide = await page.evaluate(() => document.documentElement.scrollWidth);
-        if (wide > width) seen.wider.push(`${width}: ${wide}`);
-        const { violations } = await new AxeBuilder({ page }).analyze();
-        seen.axe.push(...violations.map((one) => `${width} ${colorScheme} ${one.id}: ${one.nodes.map((node) => node.html.slice(0, 120)).join(" | ")}`));
-        if (folder) {
-          if (reveal) await page.locator(".shown").evaluate((element) => element.scrollIntoView({ block: "center" }));
-          await page.screenshot({ path: join(folder, `${width}-${colorScheme}${reveal ? "-revealed" : ""}.png`), fullPage: !reveal });
-        }
-      }
+  await page.getByRole("button", { name: "Reveal REDIS_PASSWORD" }).click();
+  await page.locator(".shown").waitFor();
+  for (const [width, height] of [[1280, 900], [400, 900]]) {
+    await page.setViewportSize({ width, height });
+    for (const colorScheme of ["light", "dark"]) {
+      await page.emulateMedia({ colorScheme });
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+      if (wide > width) seen.wider.push(`${width}: ${wide}`);
+      const { violations } = await new AxeBuilder({ page }).analyze();
+      seen.axe.push(...violations.map((one) => `${width} ${colorScheme} ${one.id}: ${one.nodes.map((node) => node.html.slice(0, 120)).join(" | ")}`));
+      if (!folder) continue;
+      await page.screenshot({ path: join(folder, `${width}-${colorScheme}.png`), fullPage: true });
+      await page.locator(".shown").evaluate((element) => element.scrollIntoView({ block: "center" }));
+      await page.screenshot({ path: join(folder, `${width}-${colorScheme}-screen.png`) });
     }
+  }
+  // Nobody is left behind the address, and the page says so before somebody types a value.
+  if (process_id) {
+    process.kill(Number(process_id), "SIGINT");
+    await page.getByRole("heading", { name: "This page is closed" }).waitFor();
+    seen.left = [await page.getByRole("alert").textContent(), await page.locator("input, .shown").count()];
+    seen.complaints = seen.complaints.filter((text) => !text.includes("net::ERR_"));
   }
 };
 
@@ -69,14 +74,18 @@ const walk = async () => {
   seen.kept = await page.evaluate(() => [document.cookie, localStorage.length, sessionStorage.length]);
   seen.html = await page.content();
   const shown = () => page.locator(".shown").allTextContents();
-  const press = async (name) => { await page.getByRole("button", { name, exact: true }).focus(); await page.keyboard.press("Enter"); };
+  const press = async (name, table) => {
+    const place = table === undefined ? page : page.getByRole("table", { name: table });
+    await place.getByRole("button", { name, exact: true }).focus();
+    await page.keyboard.press("Enter");
+  };
   await press("Reveal REDIS_PASSWORD");
   await page.locator(".shown").waitFor();
   seen.revealed = (await shown()).map(digest);
-  await press("Reveal APP_KEY");
+  await press("Reveal APP_KEY", "Environment secrets");
   await page.waitForFunction(() => document.querySelector(".shown")?.id.endsWith("APP_KEY-value"));
   seen.second = (await shown()).map(digest);
-  await press("Hide APP_KEY");
+  await press("Hide APP_KEY", "Environment secrets");
   seen.hidden = await shown();
   await press("Copy REDIS_URL");
   await page.waitForFunction(() => document.getElementById("happened").textContent.includes("is in the clipboard"));
@@ -93,6 +102,9 @@ const walk = async () => {
   await page.keyboard.press("Enter");
   await ended(page, 1);
   seen.emptied = await page.locator("#set-value").inputValue();
+  await press("Reveal STRIPE_KEY", "Environment secrets");
+  await page.locator(".shown").waitFor();
+  seen.changed = (await shown()).map(digest);
   await press("Rotate cache");
   await ended(page, 2);
   await press("Restart the app");

@@ -9,7 +9,7 @@
 //! before it goes. `engine` does what all of this asks of Docker.
 //!
 //! **Where bytes leave.** Into the tmpfs volumes of services and instances, into the sealed state, and, when somebody
-//! asks for it, one value on standard output (`commands::show`). Each of these ways is a numbered door
+//! asks for it, one value on standard output (`commands::show`) or on the local `page` (`commands::ui`). Each of these ways is a numbered door
 //! (`docs/doors.md`); no value reaches the engine's API in any other way. Errors leave through `tell`, which chooses
 //! the exit code.
 //!

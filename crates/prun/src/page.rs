@@ -2,7 +2,7 @@
 //!
 //! A request enters through [`server`], which asks [`guard`] whether it comes from the page itself, and turns it into a
 //! [`Request`] for the command that opened the page. The command answers with an [`overview::Overview`], which [`render`] writes
-//! as HTML, with the lines of an act while it happens, or with one value that somebody asked for.
+//! as HTML, with the lines of an errand while it runs, or with one value that somebody asked for.
 
 pub(crate) mod guard;
 pub(crate) mod overview;
@@ -37,7 +37,7 @@ pub(crate) enum Question {
         answer: oneshot::Sender<Result<Zeroizing<Vec<u8>>, String>>,
     },
     /// Change something. What happens is told line by line.
-    Act(Act, mpsc::UnboundedSender<News>),
+    Errand(Errand, mpsc::UnboundedSender<News>),
 }
 
 /// One value.
@@ -60,7 +60,7 @@ pub(crate) enum Reason {
 
 /// A change.
 #[derive(Debug)]
-pub(crate) enum Act {
+pub(crate) enum Errand {
     /// A service gets a new credential.
     Rotate(String),
     /// All instances are replaced.
@@ -69,7 +69,7 @@ pub(crate) enum Act {
     Set(String, UserSecret),
 }
 
-/// What happens during an act.
+/// What happens during an errand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum News {
     /// A line, as the terminal shows it.
@@ -78,7 +78,7 @@ pub(crate) enum News {
     End(End),
 }
 
-/// The end of an act.
+/// The end of an errand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// It is done.

@@ -323,7 +323,7 @@ fn command(error: &CommandError) -> Diagnostic {
         CommandError::Unit { .. } => usage.help(unit::by_hand()),
         CommandError::PagePort { .. } => usage.help("--port takes another one; without it prun takes one that is free"),
         CommandError::NotOnPage { .. } => usage.help("prun ui --project NAME shows another one"),
-        CommandError::ActUnderWay => usage.help("wait for its end, which the page and the terminal show"),
+        CommandError::ErrandUnderWay => usage.help("wait for its end, which the page and the terminal show"),
     }
 }
 

@@ -1,5 +1,5 @@
-//! `prun ui`: one local page of a project, and the acts that it asks for. Each act is the command of the same name, with a
-//! line in the terminal.
+//! `prun ui`: one local page of a project, and the errands that it sends. Each errand is the command of the same name,
+//! with a line in the terminal.
 //!
 //! The server only hands questions over; all work happens here, in one place, so that it is the same work with the same
 //! locks and the same refusals as that of the commands.
@@ -24,7 +24,7 @@ use crate::error::RunError;
 use crate::error::command::CommandError;
 use crate::page::overview::Overview;
 use crate::page::server::Page;
-use crate::page::{Act, Asked, End, News, Question, Reason, Request};
+use crate::page::{Asked, End, Errand, News, Question, Reason, Request};
 use crate::plan::request::{Choice, Rotated, ServicesRequest, UiRequest};
 use crate::project::{connect, name_of};
 use crate::tell;
@@ -63,7 +63,7 @@ pub(crate) async fn run(request: &UiRequest, edge: &Edge) -> Result<Exit, Failur
         }
     };
     server.abort();
-    // An act that is under way ends as its command would: the same signal has reached it.
+    // An errand that is under way ends as its command would: the same signal has reached it.
     while answers.next().await.is_some() {}
     // An interrupt is the usual way to end.
     Ok(Exit::Ended(ending))
@@ -72,8 +72,8 @@ pub(crate) async fn run(request: &UiRequest, edge: &Edge) -> Result<Exit, Failur
 /// The projects that the page shows, each with the words that choose it.
 struct Desk {
     projects: Vec<(String, Choice)>,
-    /// Whether an act is under way.
-    acting: Cell<bool>,
+    /// Whether an errand is under way.
+    busy: Cell<bool>,
 }
 
 impl Desk {
@@ -91,7 +91,7 @@ impl Desk {
         if projects.is_empty() {
             return Err(RunError::NoProject.into());
         }
-        Ok(Self { projects, acting: Cell::new(false) })
+        Ok(Self { projects, busy: Cell::new(false) })
     }
 
     fn names(&self) -> Vec<String> {
@@ -116,10 +116,10 @@ impl Desk {
                 let value = self.value(project, &of, reason, edge).await;
                 let _ = answer.send(value.map_err(|failure| facts::words(&failure).join("; ")));
             }
-            Question::Act(act, news) => {
+            Question::Errand(errand, news) => {
                 let printer = tee::to_both(&edge.stderr, news.clone());
                 let edge = Edge { stderr: printer.clone(), stdout: printer, cancellation: edge.cancellation.clone() };
-                let end = match self.act(project, act, &edge).await {
+                let end = match self.run_errand(project, errand, &edge).await {
                     Ok(()) => End::Done,
                     Err(failure) => {
                         let _ = tell::report(&failure, &edge.stderr, Codes::Own);
@@ -164,30 +164,30 @@ impl Desk {
         Ok(value)
     }
 
-    /// Carries out an act; one at a time, for the terminal shows them one after the other.
-    async fn act(&self, project: Option<&str>, act: Act, edge: &Edge) -> Result<(), Failure> {
-        if self.acting.replace(true) {
-            return Err(CommandError::ActUnderWay.into());
+    /// Runs an errand; one at a time, for the terminal shows them one after the other.
+    async fn run_errand(&self, project: Option<&str>, errand: Errand, edge: &Edge) -> Result<(), Failure> {
+        if self.busy.replace(true) {
+            return Err(CommandError::ErrandUnderWay.into());
         }
-        let outcome = self.act_alone(project, act, edge).await;
-        self.acting.set(false);
+        let outcome = self.run_alone(project, errand, edge).await;
+        self.busy.set(false);
         outcome
     }
 
-    async fn act_alone(&self, project: Option<&str>, act: Act, edge: &Edge) -> Result<(), Failure> {
+    async fn run_alone(&self, project: Option<&str>, errand: Errand, edge: &Edge) -> Result<(), Failure> {
         let (name, choice) = self.choose(project)?;
         let say = |what: &str| edge.stderr.fact("page", what);
-        match act {
-            Act::Rotate(service) => {
+        match errand {
+            Errand::Rotate(service) => {
                 say(&format!("rotates {service} of {name}"));
                 let services = Rotated::Named(vec![service]);
                 services::run(&ServicesRequest::Rotate { project: choice.clone(), services }, edge).await?;
             }
-            Act::Restart => {
+            Errand::Restart => {
                 say(&format!("restarts {name}"));
                 resume::restart(choice, edge).await?;
             }
-            Act::Set(secret, value) => {
+            Errand::Set(secret, value) => {
                 say("sets a secret");
                 let config = choice.config.as_deref();
                 tokio::task::block_in_place(|| pcli::secrets::put(config, &secret, value, &edge.desk()))?;

@@ -171,9 +171,9 @@ pub(crate) enum CommandError {
         /// The project.
         project: String,
     },
-    /// An act was asked for while another one is under way.
-    #[error("another act is under way")]
-    ActUnderWay,
+    /// An errand was asked for while another one is under way.
+    #[error("prun is still busy with what the page asked for before")]
+    ErrandUnderWay,
     /// The systemd unit cannot be written where it should lie.
     #[error("cannot write {}: {source}", path.display())]
     Unit {

@@ -115,7 +115,7 @@
   };
 
   const act = async (path, body) => {
-    if (acting) return false;
+    if (acting) return;
     lock(true);
     let done = false;
     try {
@@ -126,12 +126,11 @@
         if ("line" in news) say(news.line, /^error\b/.test(news.line) ? "bad" : "");
         else done = news.end === "done";
       }
+      await look();
     } finally {
       lock(false);
     }
     say(done ? "done" : "it was not done", done ? "good" : "bad");
-    await look();
-    return done;
   };
 
   page.addEventListener("click", (event) => {

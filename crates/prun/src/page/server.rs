@@ -24,7 +24,7 @@ use tokio::task::AbortHandle;
 use zeroize::Zeroizing;
 
 use super::guard::{self, Admission, Keys};
-use super::{Act, Asked, End, News, Question, Reason, Request, render};
+use super::{Asked, End, Errand, News, Question, Reason, Request, render};
 
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
@@ -211,9 +211,9 @@ impl Page {
                 let of = if path == "/value/injected" { Asked::Injected(name) } else { Asked::Environment(name) };
                 self.value(project, of, reason).await
             }
-            "/rotate" => self.act(project, Act::Rotate(text(words.0))).await,
-            "/restart" => self.act(project, Act::Restart).await,
-            "/set" => self.act(project, Act::Set(text(words.0), UserSecret::new(words.1.to_vec()))).await,
+            "/rotate" => self.run_errand(project, Errand::Rotate(text(words.0))).await,
+            "/restart" => self.run_errand(project, Errand::Restart).await,
+            "/set" => self.run_errand(project, Errand::Set(text(words.0), UserSecret::new(words.1.to_vec()))).await,
             _ => plain(StatusCode::NOT_FOUND, "there is nothing under this address"),
         }
     }
@@ -246,9 +246,9 @@ impl Page {
         }
     }
 
-    async fn act(&self, project: Option<String>, act: Act) -> Response<Body> {
+    async fn run_errand(&self, project: Option<String>, errand: Errand) -> Response<Body> {
         let (news, mut told) = mpsc::unbounded_channel();
-        if let Err(response) = self.ask(project, Question::Act(act, news)).await {
+        if let Err(response) = self.ask(project, Question::Errand(errand, news)).await {
             return response;
         }
         streamed(stream::poll_fn(move |context| told.poll_recv(context)).map(|news| line_of(&news)))
@@ -377,8 +377,8 @@ mod tests {
                         drop(answer.send(Ok(Zeroizing::new(VALUE.into()))));
                     }
                     Question::Value { answer, .. } => drop(answer.send(Err("there is none".to_owned()))),
-                    Question::Act(act, news) => {
-                        drop(news.send(News::Line(format!("{act:?}"))));
+                    Question::Errand(errand, news) => {
+                        drop(news.send(News::Line(format!("{errand:?}"))));
                         drop(news.send(News::End(End::Done)));
                     }
                 }
@@ -458,7 +458,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_act_is_told_line_by_line_and_never_with_the_value() {
+    async fn an_errand_is_told_line_by_line_and_never_with_the_value() {
         let (page, address) = opened().await;
         let key = enter(&page, &address).await;
         let answer = exchange(&address, &post(&address, "/set", &key, &format!("KEY\n{VALUE}"))).await;
