@@ -71,9 +71,9 @@ pub(crate) enum Command {
     ///
     /// Values stay masked.
     Injected(InjectedArguments),
-    /// Open a page with all of this
+    /// Open a local page of the project
     ///
-    /// A page in a browser of this machine: secrets, services, instances. It can reveal one value, set a secret, rotate a
+    /// It shows secrets, services and instances in a browser of this machine; it can reveal one value, set a secret, rotate a
     /// service and restart the app. It ends with Ctrl-C.
     Ui(UiArguments),
     /// Manage databases and caches

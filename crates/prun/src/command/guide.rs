@@ -32,9 +32,8 @@ const NOT_PASSED_ON: &str =
 pub(crate) const GUIDE: Guide = Guide {
     tool: "prun",
     groups: &[
-        ("", "Start", &["start", "stop", "restart", "rollback", "resume"]),
+        ("", "Start and run", &["start", "stop", "restart", "rollback", "resume", "exec", "run", "init"]),
         ("", "Look", &["ps", "logs", "injected", "ui", "generations", "doctor"]),
-        ("", "Run", &["exec", "run", "init"]),
         ("", "Services and secrets", &["services", "secrets", "trust"]),
         ("", "A team", &["operators", "adopt", "state"]),
         ("", "Set up", &["completions", "man"]),
