@@ -154,6 +154,21 @@ fn the_page_shows_both_lists_and_does_what_its_reader_asks_and_nobody_else() {
     other.wait_for("prun adopt").interrupt();
     other.finish().expect_code(130).expect_stderr("exit code ");
 
+    // Where no manifest names one, the page shows what this user operates.
+    let empty = app.scene.temporary().join("empty");
+    fs::create_dir(&empty).expect("a folder of ours");
+    let mut all = app.prun(&["ui"]).current_dir(&empty).spawn();
+    all.wait_for("http://127.0.0.1:");
+    let address = link(&all);
+    let (address, token) = address.trim_start_matches("http://").split_once("/#").expect("a token");
+    let entered = ask(address, "", "/enter", token);
+    let shown = ask(address, entered.rsplit("\r\n").next().expect("a key"), "/look", "");
+    for text in [app.project.as_str(), "There is no app.toml here", "REDIS_PASSWORD"] {
+        assert!(shown.contains(text), "{text}: {shown}");
+    }
+    all.interrupt();
+    all.finish().expect_code(130);
+
     // Readable in both sizes and schemes, and closed when prun ends.
     ui.wait_for("this address opens it again");
     let looked = browser(&["look", &link(&ui), &ui.id().to_string()], "");

@@ -109,12 +109,17 @@ impl Desk {
     async fn answer(&self, request: Request, edge: &Edge) {
         let project = request.project.as_deref();
         match request.question {
+            // What only looks is dropped at the end: an engine that does not answer must not keep the command.
             Question::Look(answer) => {
-                let _ = answer.send(self.look(project, edge).await);
+                if let Ok(overview) = edge.cancellation.unless_cancelled(self.look(project, edge)).await {
+                    let _ = answer.send(overview);
+                }
             }
             Question::Value { of, reason, answer } => {
-                let value = self.value(project, &of, reason, edge).await;
-                let _ = answer.send(value.map_err(|failure| facts::words(&failure).join("; ")));
+                let value = self.value(project, &of, reason, edge);
+                if let Ok(value) = edge.cancellation.unless_cancelled(value).await {
+                    let _ = answer.send(value.map_err(|failure| facts::words(&failure).join("; ")));
+                }
             }
             Question::Errand(errand, news) => {
                 let printer = tee::to_both(&edge.stderr, news.clone());
