@@ -19,9 +19,11 @@ pub use command::{
     RecipientsCommand, SecretsCommand, SetArguments, TrustArguments, UnsetArguments,
 };
 pub use error::SecretsError;
+pub use list::{ListedSecret, State};
 
-use psecret::Dialect;
+use psecret::{Dialect, Secret, UserSecret};
 
+use crate::resolve::SecretSources;
 use crate::{FoundManifest, ProjectStore, find_manifest, foreign_manifest, trust};
 use pscreen::{Cancellation, Diagnostic, Exit, Printer};
 
@@ -104,6 +106,39 @@ pub fn look(arguments: &LookArguments, desk: &Desk) -> Result<Exit, Diagnostic> 
     match &arguments.command {
         LookCommand::List(arguments) => list::run(arguments, Dialect::Docker, desk),
     }
+}
+
+/// Lists the secrets of a project as `prun secrets list` does, without flags.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn listed(config: Option<&Path>, desk: &Desk) -> Result<Vec<ListedSecret>, Diagnostic> {
+    list::all(config, &of_a_start(), desk)
+}
+
+/// Finds one secret that has a value at hand, for somebody who asked for this one.
+///
+/// # Errors
+///
+/// When it has none; as [`run`].
+pub fn value(config: Option<&Path>, name: &str, desk: &Desk) -> Result<Secret, Diagnostic> {
+    list::one(config, &of_a_start(), name, desk)
+}
+
+/// Sets a secret in the sealed store as `pbuild secrets set` does, with a value that is at hand already.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn put(config: Option<&Path>, name: &str, value: UserSecret, desk: &Desk) -> Result<(), Diagnostic> {
+    let project = Project::find(&ProjectFlag { config: config.map(Path::to_owned) })?;
+    change::put(&project, name, value, desk).map_err(|error| error.diagnostic())
+}
+
+/// The sources of a start without flags.
+fn of_a_start() -> SecretSources {
+    SecretSources { dialect: Dialect::Docker, ..SecretSources::default() }
 }
 
 /// Shows the acts of the manifest, and records that the user trusts or no longer trusts them. With `--dry-run`,

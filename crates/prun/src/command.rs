@@ -6,6 +6,7 @@ mod request;
 mod services;
 mod start;
 mod state;
+mod ui;
 
 use std::path::PathBuf;
 
@@ -16,6 +17,7 @@ use crate::edge::Codes;
 pub(crate) use services::ServicesCommand;
 pub(crate) use start::{RunArguments, StartArguments};
 pub(crate) use state::{AdoptArguments, OperatorsCommand, RollbackArguments, StateCommand};
+pub(crate) use ui::UiArguments;
 
 /// Start images with their secrets, and with services whose credentials nobody ever typed
 #[derive(Debug, Parser)]
@@ -69,6 +71,11 @@ pub(crate) enum Command {
     ///
     /// Values stay masked.
     Injected(InjectedArguments),
+    /// Open a local page of the project
+    ///
+    /// It shows secrets, services and instances in a browser of this machine; it can reveal one value, set a secret, rotate a
+    /// service and restart the app. It ends with Ctrl-C.
+    Ui(UiArguments),
     /// Manage databases and caches
     ///
     /// Add, rotate, import, reset and remove them.
@@ -127,6 +134,7 @@ impl Command {
             | Self::Generations(_)
             | Self::Rollback(_)
             | Self::Injected(_)
+            | Self::Ui(_)
             | Self::Services(_)
             | Self::Operators(_)
             | Self::Adopt(_)

@@ -14,4 +14,5 @@ pub(crate) mod show;
 pub(crate) mod start;
 pub(crate) mod state;
 pub(crate) mod stop;
+pub(crate) mod ui;
 pub(crate) mod unit;

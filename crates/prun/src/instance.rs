@@ -3,6 +3,7 @@
 pub(crate) mod forwarder;
 pub(crate) mod health;
 pub(crate) mod holder;
+pub(crate) mod init_results;
 pub(crate) mod roll;
 pub(crate) mod shim;
 pub(crate) mod sweep;

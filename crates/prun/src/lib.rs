@@ -10,7 +10,7 @@
 //! of this needs.
 //!
 //! **Where bytes leave.** Into the tmpfs volumes of services and instances, into the sealed state, and, when somebody
-//! asks for it, one value on standard output (`commands::show`). Each of these ways is a numbered door
+//! asks for it, one value on standard output (`commands::show`) or on the local `page` (`commands::ui`). Each of these ways is a numbered door
 //! (`docs/doors.md`); no value reaches the engine's API in any other way. Errors leave through `tell`, which chooses
 //! the exit code.
 //!
@@ -30,6 +30,7 @@ mod error;
 mod fault;
 mod instance;
 mod names;
+mod page;
 mod plan;
 mod project;
 mod rotation;
@@ -43,7 +44,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 use command::{Command, CommandLine};
-use commands::{adopt, doctor, exec, logs, operators, resume, rollback, services, show, start, stop};
+use commands::{adopt, doctor, exec, logs, operators, resume, rollback, services, show, start, stop, ui};
 use edge::{CommandEnd, Edge, Failure};
 use pcli::help::Refusal;
 use pcli::plugin::{Call, Plugin};
@@ -138,6 +139,7 @@ async fn outcome(command: &Command, edge: &Edge) -> Result<CommandEnd, Failure> 
         Command::Generations(arguments) => rollback::list(&arguments.choice(), edge).await?.into(),
         Command::Rollback(arguments) => rollback::run(&arguments.request(), edge).await?.into(),
         Command::Injected(arguments) => show::injected(&arguments.request(), edge).await?.into(),
+        Command::Ui(arguments) => ui::run(&arguments.request(), edge).await?.into(),
         Command::Services(command) => services::run(&command.request()?, edge).await?.into(),
         Command::Operators(command) => operators::run(&command.request(), edge).await?.into(),
         Command::Adopt(arguments) => adopt::run(&arguments.request(), edge).await?.into(),

@@ -321,6 +321,9 @@ fn command(error: &CommandError) -> Diagnostic {
         CommandError::NoInit => usage.help("[[init]] in app.toml, then prun start"),
         CommandError::UnknownInit { known, .. } => usage.help(format!("there are {}", known.join(", "))),
         CommandError::Unit { .. } => usage.help(unit::by_hand()),
+        CommandError::PagePort { .. } => usage.help("--port takes another one; without it prun takes one that is free"),
+        CommandError::NotOnPage { .. } => usage.help("prun ui --project NAME shows another one"),
+        CommandError::ErrandUnderWay => usage.help("wait for its end, which the page and the terminal show"),
     }
 }
 

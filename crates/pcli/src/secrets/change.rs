@@ -6,6 +6,7 @@ use std::path::Path;
 use psecret::{
     Dialect, EnvFile, EnvFileWarning, EnvValue, Inputs, LONGEST_SECRET, SecretError, SecretName, UserSecret,
 };
+use pvault::Identity;
 use zeroize::Zeroizing;
 
 use super::{
@@ -63,11 +64,28 @@ pub(super) fn set(project: &Project, arguments: &SetArguments, desk: &Desk) -> R
     project.store.read(&identity)?;
     let stdin = io::stdin();
     let value = if stdin.is_terminal() { prompt(&name)? } else { from_reader(&name, stdin.lock(), arguments.raw)? };
+    keep(project, &name, value, &identity, desk)?;
+    Ok(Exit::Done)
+}
+
+/// Sets a secret whose value came in by another way than this tool's standard input.
+pub(super) fn put(project: &Project, name: &str, value: UserSecret, desk: &Desk) -> Result<(), SecretsError> {
+    keep(project, &SecretName::parse(name)?, value, &identity(&environment)?, desk)
+}
+
+/// Puts a value into the store, and says so.
+fn keep(
+    project: &Project,
+    name: &SecretName,
+    value: UserSecret,
+    identity: &Identity,
+    desk: &Desk,
+) -> Result<(), SecretsError> {
     let replaced =
-        project.store.change(&identity, |store| Ok::<_, SecretsError>(store.set(name.clone(), value)?.is_some()))?;
+        project.store.change(identity, |store| Ok::<_, SecretsError>(store.set(name.clone(), value)?.is_some()))?;
     desk.stderr.fact("store", &format!("`{name}` {}", if replaced { "has a new value" } else { "is set" }));
     project.hint_undeclared(name.as_str(), desk);
-    Ok(Exit::Done)
+    Ok(())
 }
 
 /// Asks for the value on the terminal, without echo.

@@ -7,19 +7,24 @@ use psecret::{Dialect, Inputs, Searchability, Secret, Source};
 use serde::Serialize;
 
 use super::{Desk, ListArguments, environment};
-use crate::resolve::{Purpose, Resolution, resolve};
+use crate::resolve::{Purpose, Resolution, SecretSources, resolve};
 use crate::{FoundManifest, ProjectStore, find_manifest, foreign_manifest, identity};
 use pscreen::{Diagnostic, Exit};
 
 /// A row of the list.
 #[derive(Debug, Serialize)]
-struct Row {
-    name: String,
-    scope: &'static str,
-    source: String,
-    state: State,
+pub struct ListedSecret {
+    /// The secret's name.
+    pub name: String,
+    /// Who gets it.
+    pub scope: &'static str,
+    /// Where the value comes from; empty if there is none.
+    pub source: String,
+    /// Whether there is a value.
+    pub state: State,
+    /// Roughly how many bytes the value has.
     #[serde(skip_serializing_if = "Option::is_none")]
-    length: Option<&'static str>,
+    pub length: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     search: Option<String>,
     /// The names of the parts that are searched for beside the whole value.
@@ -30,7 +35,7 @@ struct Row {
 /// The state of a secret's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum State {
+pub enum State {
     /// The secret has a value.
     Set,
     /// The secret has no value.
@@ -44,7 +49,9 @@ enum State {
 }
 
 impl State {
-    fn word(self) -> &'static str {
+    /// Puts it into words.
+    #[must_use]
+    pub fn word(self) -> &'static str {
         match self {
             Self::Set => "set",
             Self::Missing => "missing",
@@ -59,21 +66,13 @@ impl State {
 #[derive(Debug, Serialize)]
 struct List {
     version: u32,
-    secrets: Vec<Row>,
+    secrets: Vec<ListedSecret>,
 }
 
 pub(super) fn run(arguments: &ListArguments, dialect: Dialect, desk: &Desk) -> Result<Exit, Diagnostic> {
-    let (given, places) = (arguments.secrets.config.as_deref(), [Path::new("")]);
-    let found = find_manifest(given, &places).map_err(|error| error.diagnostic())?;
-    foreign_manifest(given, &places).iter().for_each(|said| desk.stderr.warning(said));
-    let mut stdin = std::io::stdin();
-    let mut inputs = Inputs::new(&environment, &mut stdin);
-    let sources = arguments.secrets.sources(dialect);
-    let resolution = resolve(&sources, found.as_ref(), Purpose::List, &mut inputs, &desk.cancellation)
-        .map_err(|error| error.diagnostic())?;
-    resolution.warnings.iter().for_each(|warning| desk.stderr.warning(warning));
-    let mut rows = rows(found.as_ref(), &resolution);
-    rows.extend(undeclared(found.as_ref(), &rows)?);
+    let given = arguments.secrets.config.as_deref();
+    foreign_manifest(given, &[Path::new("")]).iter().for_each(|said| desk.stderr.warning(said));
+    let rows = all(given, &arguments.secrets.sources(dialect), desk)?;
     if arguments.json {
         let list = List { version: 1, secrets: rows };
         let json = serde_json::to_string(&list).map_err(|error| Diagnostic::from_error(&error, Exit::Failed))?;
@@ -84,13 +83,61 @@ pub(super) fn run(arguments: &ListArguments, dialect: Dialect, desk: &Desk) -> R
     Ok(Exit::Done)
 }
 
+/// Makes the whole list of a project.
+///
+/// # Errors
+/// When the manifest, an env file or the store cannot be read.
+pub(super) fn all(
+    config: Option<&Path>,
+    sources: &SecretSources,
+    desk: &Desk,
+) -> Result<Vec<ListedSecret>, Diagnostic> {
+    let (found, resolution) = at_hand(config, sources, desk)?;
+    let mut rows = rows(found.as_ref(), &resolution);
+    rows.extend(undeclared(found.as_ref(), &rows)?);
+    Ok(rows)
+}
+
+/// Finds one secret that has a value at hand, from where the project declares it.
+///
+/// # Errors
+/// When it has none, or something cannot be read.
+pub(super) fn one(
+    config: Option<&Path>,
+    sources: &SecretSources,
+    name: &str,
+    desk: &Desk,
+) -> Result<Secret, Diagnostic> {
+    let (_, resolution) = at_hand(config, sources, desk)?;
+    let found = resolution.secrets.into_iter().find(|secret| secret.name().as_str() == name);
+    found.ok_or_else(|| {
+        Diagnostic::error(format!("secret `{name}` has no value at hand"), Exit::SecretMissing)
+            .help("`pbuild secrets list` says where each value comes from, and which need more")
+    })
+}
+
+/// Reads the values at hand. No command of the manifest runs for a look.
+fn at_hand(
+    config: Option<&Path>,
+    sources: &SecretSources,
+    desk: &Desk,
+) -> Result<(Option<FoundManifest>, Resolution), Diagnostic> {
+    let found = find_manifest(config, &[Path::new("")]).map_err(|error| error.diagnostic())?;
+    let mut stdin = std::io::stdin();
+    let mut inputs = Inputs::new(&environment, &mut stdin);
+    let resolution = resolve(sources, found.as_ref(), Purpose::List, &mut inputs, &desk.cancellation)
+        .map_err(|error| error.diagnostic())?;
+    resolution.warnings.iter().for_each(|warning| desk.stderr.warning(warning));
+    Ok((found, resolution))
+}
+
 /// Makes the rows: first the declared secrets in the manifest's order, then the secrets that only flags and env files
 /// have.
-fn rows(found: Option<&FoundManifest>, resolution: &Resolution) -> Vec<Row> {
+fn rows(found: Option<&FoundManifest>, resolution: &Resolution) -> Vec<ListedSecret> {
     let declared = found.map(|found| found.manifest.secrets.as_slice()).unwrap_or_default();
     let untrusted: HashSet<&str> = resolution.untrusted.iter().map(|entry| entry.name.as_str()).collect();
     let deferred: HashSet<&str> = resolution.deferred.iter().map(String::as_str).collect();
-    let absent = |secret: &papp::Secret| Row {
+    let absent = |secret: &papp::Secret| ListedSecret {
         name: secret.name.clone(),
         scope: scope(secret.scope),
         source: String::new(),
@@ -115,13 +162,13 @@ fn rows(found: Option<&FoundManifest>, resolution: &Resolution) -> Vec<Row> {
         .collect()
 }
 
-fn present(secret: &Secret) -> Row {
+fn present(secret: &Secret) -> ListedSecret {
     let scope = match secret.scope() {
         psecret::Scope::Build => papp::Scope::Build,
         psecret::Scope::Run => papp::Scope::Run,
         psecret::Scope::Both => papp::Scope::Both,
     };
-    Row {
+    ListedSecret {
         name: secret.name().to_string(),
         scope: self::scope(scope),
         source: secret.source().to_string(),
@@ -136,7 +183,7 @@ fn present(secret: &Secret) -> Row {
 ///
 /// # Errors
 /// Returns an error if the store cannot be opened and there is no manifest.
-fn undeclared(found: Option<&FoundManifest>, rows: &[Row]) -> Result<Vec<Row>, Diagnostic> {
+fn undeclared(found: Option<&FoundManifest>, rows: &[ListedSecret]) -> Result<Vec<ListedSecret>, Diagnostic> {
     let directory = found.map(FoundManifest::directory).unwrap_or(Path::new(""));
     let Ok(store) = ProjectStore::beside(directory, &environment) else { return Ok(Vec::new()) };
     let content = match identity(&environment).and_then(|identity| store.read(&identity)) {
@@ -146,7 +193,7 @@ fn undeclared(found: Option<&FoundManifest>, rows: &[Row]) -> Result<Vec<Row>, D
         // store.
         Err(_) => return Ok(Vec::new()),
     };
-    let row = |name: &psecret::SecretName| Row {
+    let row = |name: &psecret::SecretName| ListedSecret {
         name: name.to_string(),
         scope: "none",
         source: Source::Store.to_string(),
@@ -183,20 +230,23 @@ fn length_class(length: usize) -> &'static str {
     }
 }
 
-/// Describes how a value is searched for, and names its searched parts.
-fn searched(row: &Row) -> String {
-    const MOST_NAMED: usize = 4;
-    let mut text = row.search.clone().unwrap_or_else(|| "–".to_owned());
-    if let Some(named) = row.parts.get(..row.parts.len().min(MOST_NAMED)).filter(|named| !named.is_empty()) {
-        text.push_str(&format!("; parts {}", named.join(", ")));
+impl ListedSecret {
+    /// Describes how the value is searched for, and names its searched parts.
+    #[must_use]
+    pub fn searched(&self) -> String {
+        const MOST_NAMED: usize = 4;
+        let mut text = self.search.clone().unwrap_or_else(|| "–".to_owned());
+        if let Some(named) = self.parts.get(..self.parts.len().min(MOST_NAMED)).filter(|named| !named.is_empty()) {
+            text.push_str(&format!("; parts {}", named.join(", ")));
+        }
+        if let more @ 1.. = self.parts.len().saturating_sub(MOST_NAMED) {
+            text.push_str(&format!(" and {more} more"));
+        }
+        text
     }
-    if let more @ 1.. = row.parts.len().saturating_sub(MOST_NAMED) {
-        text.push_str(&format!(" and {more} more"));
-    }
-    text
 }
 
-fn text(rows: &[Row]) -> Vec<String> {
+fn text(rows: &[ListedSecret]) -> Vec<String> {
     let heads = ["NAME", "SCOPE", "SOURCE", "STATE", "BYTES", "SEARCH"].map(str::to_owned);
     let cells = rows.iter().map(|row| {
         [
@@ -205,7 +255,7 @@ fn text(rows: &[Row]) -> Vec<String> {
             if row.source.is_empty() { "–".to_owned() } else { row.source.clone() },
             row.state.word().to_owned(),
             row.length.unwrap_or("–").to_owned(),
-            searched(row),
+            row.searched(),
         ]
     });
     let lines: Vec<[String; 6]> = std::iter::once(heads).chain(cells).collect();

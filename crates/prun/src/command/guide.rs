@@ -32,9 +32,8 @@ const NOT_PASSED_ON: &str =
 pub(crate) const GUIDE: Guide = Guide {
     tool: "prun",
     groups: &[
-        ("", "Start", &["start", "stop", "restart", "rollback", "resume"]),
-        ("", "Look", &["ps", "logs", "injected", "generations", "doctor"]),
-        ("", "Run", &["exec", "run", "init"]),
+        ("", "Start and run", &["start", "stop", "restart", "rollback", "resume", "exec", "run", "init"]),
+        ("", "Look", &["ps", "logs", "injected", "ui", "generations", "doctor"]),
         ("", "Services and secrets", &["services", "secrets", "trust"]),
         ("", "A team", &["operators", "adopt", "state"]),
         ("", "Set up", &["completions", "man"]),
@@ -60,6 +59,9 @@ pub(crate) const GUIDE: Guide = Guide {
         ("shell", "`prun exec -it sh` opens a shell in an instance"),
         ("ssh", "`prun exec -it sh` opens a shell in an instance"),
         ("attach", "`prun logs -f` follows the log, `prun exec -it sh` opens a shell"),
+        ("page", "`prun ui` opens a page in a browser of this machine"),
+        ("dashboard", "`prun ui` opens a page in a browser of this machine"),
+        ("web", "`prun ui` opens a page in a browser of this machine"),
         ("new", "`pbuild new` writes a first app.toml"),
         ("build", "`pbuild build` builds the image"),
         ("pull", "`prun start` pulls what is missing; `docker pull` renews an image"),

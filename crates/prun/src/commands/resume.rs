@@ -70,7 +70,7 @@ async fn all(edge: &Edge) -> Result<Exit, Failure> {
 }
 
 /// Lists the projects of this engine that this user operates.
-async fn own(host: &Engine) -> Result<Vec<String>, RunError> {
+pub(crate) async fn own(host: &Engine) -> Result<Vec<String>, RunError> {
     let caller = Caller::of_process(None);
     let known = |project: &Project| caller.operates(project.name(), project.owner()).unwrap_or(false);
     let all = state::projects(host).await?;

@@ -22,16 +22,26 @@ use crate::values::generation::{Generation, Origin, Variable};
 /// Returns an error if the project does not exist, or if this user is not an operator of it.
 pub(crate) async fn list(project: &Choice, edge: &Edge) -> Result<Exit, Failure> {
     let known = KnownProject::find(project, edge).await?;
-    let generations = known.read().await?.generations()?;
     let mut rows = vec![["GENERATION", "MADE", "IMAGE", "CHANGED"].map(str::to_owned)];
+    rows.extend(rows_of(&known.read().await?.generations()?)?);
+    edge.stdout.bytes(show::table(&rows).as_bytes());
+    Ok(Exit::Done)
+}
+
+/// Says of each generation its number, when it was made, its image, and the names of what changed.
+///
+/// # Errors
+///
+/// When this prun no longer understands the record of one.
+pub(crate) fn rows_of(generations: &[Generation]) -> Result<Vec<[String; 4]>, RunError> {
+    let mut rows = Vec::new();
     for (place, generation) in generations.iter().enumerate() {
         let image = generation.record.plan()?.image().to_owned();
         let made = show::ago(now().saturating_sub(generation.created));
         let changed = generations.get(place + 1).map_or_else(String::new, |before| changes(before, generation));
         rows.push([generation.number.to_string(), made, image, changed]);
     }
-    edge.stdout.bytes(show::table(&rows).as_bytes());
-    Ok(Exit::Done)
+    Ok(rows)
 }
 
 /// Lists the differences between two generations: the image, and each variable that is new, changed or gone.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use pcredential::{Administrator, Ledger, NewService, Phase, ServiceCredential, ServiceKind};
+use pcredential::{Administrator, Ledger, NewService, Phase, ServiceCredential, ServiceKind, ServiceRecord};
 use pscreen::Exit;
 use zeroize::Zeroizing;
 
@@ -190,16 +190,22 @@ async fn list(choice: &Choice, edge: &Edge) -> Result<Exit, Failure> {
     let mut rows = vec![["NAME", "KIND", "IMAGE", "STATE", "VOLUME", "CREDENTIAL"].map(str::to_owned)];
     for service in ledger.services() {
         let state = if running.contains(&project.service(service.name())) { "running" } else { "stopped" };
-        let credential = match (service.phase(), service.stage()) {
-            (_, Some(_)) => "rotation under way: prun start finishes it".to_owned(),
-            (Phase::Proven, None) => show::age(now().saturating_sub(service.created())),
-            (Phase::Sealed | Phase::Imported | Phase::Resetting, None) => "not proven yet: prun start".to_owned(),
-        };
+        let credential = standing(service);
         let texts = [service.name(), service.kind().as_str(), service.image(), state, service.volume(), &credential];
         rows.push(texts.map(str::to_owned));
     }
     edge.stdout.bytes(show::table(&rows).as_bytes());
     Ok(Exit::Done)
+}
+
+/// Says how old a service's credential is, or what is to be done about it.
+#[must_use]
+pub(crate) fn standing(service: &ServiceRecord) -> String {
+    match (service.phase(), service.stage()) {
+        (_, Some(_)) => "rotation under way: prun start finishes it".to_owned(),
+        (Phase::Proven, None) => show::age(now().saturating_sub(service.created())),
+        (Phase::Sealed | Phase::Imported | Phase::Resetting, None) => "not proven yet: prun start".to_owned(),
+    }
 }
 
 /// Finds a service by its name in the manifest or in the state, or reads `KIND=NAME`.

@@ -23,6 +23,9 @@ use crate::values::generation::{Origin, Value, Variable};
 /// The mask of a secret. It is equally long for all secrets, so that it does not reveal their lengths.
 const MASK: &str = "••••••••";
 
+/// What stands in the place of a value that only the build has.
+pub(crate) const BUILD_ONLY: &str = "build only, not in the container";
+
 /// Shows the instances and services that run.
 ///
 /// # Errors
@@ -117,7 +120,7 @@ fn orphans(known: &[Project], marked: &[ContainerSummary]) -> Vec<[String; 5]> {
 }
 
 /// Finds the generations whose instances run without their values, as after a restart of the engine.
-async fn waiting(host: &Engine, project: &Project, instances: &[&ContainerSummary]) -> Vec<u64> {
+pub(crate) async fn waiting(host: &Engine, project: &Project, instances: &[&ContainerSummary]) -> Vec<u64> {
     let mut numbers: Vec<u64> = instances.iter().filter_map(|container| number(container)).collect();
     numbers.sort_unstable();
     numbers.dedup();
@@ -139,27 +142,42 @@ async fn waiting(host: &Engine, project: &Project, instances: &[&ContainerSummar
 ///
 /// Returns an error if the project or the variable does not exist.
 pub(crate) async fn injected(request: &InjectedRequest, edge: &Edge) -> Result<Exit, Failure> {
-    let known = KnownProject::find(&request.project, edge).await?;
-    let document = match &request.form {
-        InjectedForm::Value(_) => edge.cancellation.unless_cancelled(known.read_own()).await??,
-        InjectedForm::Table | InjectedForm::Lines | InjectedForm::Json => {
-            edge.cancellation.unless_cancelled(known.read()).await??
+    let project = &request.project;
+    match &request.form {
+        InjectedForm::Value(name) => reveal(&variable(project, name, edge).await?, edge),
+        InjectedForm::Table => {
+            let (variables, ledger) = variables(project, edge).await?;
+            show_table(&variables, &ledger, project, edge)?;
         }
-    };
-    let ledger = document.ledger()?;
+        InjectedForm::Lines => edge.stdout.bytes(lines_of(&variables(project, edge).await?.0).as_bytes()),
+        InjectedForm::Json => edge.stdout.bytes(json_of(&variables(project, edge).await?.0).as_bytes()),
+    }
+    Ok(Exit::Done)
+}
+
+/// Reads the variables of the newest generation, and the services that some of them come from.
+async fn variables(project: &Choice, edge: &Edge) -> Result<(Vec<Variable>, Ledger), Failure> {
+    let known = KnownProject::find(project, edge).await?;
+    let document = edge.cancellation.unless_cancelled(known.read()).await??;
+    match document.generation()? {
+        Some(generation) => Ok((generation.variables, document.ledger()?)),
+        None => Err(RunError::NotStarted { project: known.name }.into()),
+    }
+}
+
+/// Finds one variable for somebody who asked for its value.
+///
+/// # Errors
+///
+/// When the project or the variable does not exist, or the project is not this user's.
+pub(crate) async fn variable(project: &Choice, name: &str, edge: &Edge) -> Result<Variable, Failure> {
+    let known = KnownProject::find(project, edge).await?;
+    let document = edge.cancellation.unless_cancelled(known.read_own()).await??;
     let Some(generation) = document.generation()? else {
         return Err(RunError::NotStarted { project: known.name }.into());
     };
-    match &request.form {
-        InjectedForm::Table => show_table(&generation.variables, &ledger, &request.project, edge)?,
-        InjectedForm::Lines => edge.stdout.bytes(lines_of(&generation.variables).as_bytes()),
-        InjectedForm::Json => edge.stdout.bytes(json_of(&generation.variables).as_bytes()),
-        InjectedForm::Value(name) => match generation.variable(name) {
-            Some(variable) => reveal(variable, edge),
-            None => return Err(CommandError::NoVariable { name: name.clone() }.into()),
-        },
-    }
-    Ok(Exit::Done)
+    let found = generation.variable(name).map(Variable::again);
+    found.ok_or_else(|| CommandError::NoVariable { name: name.to_owned() }.into())
 }
 
 fn show_table(variables: &[Variable], ledger: &Ledger, choice: &Choice, edge: &Edge) -> Result<(), Failure> {
@@ -169,10 +187,7 @@ fn show_table(variables: &[Variable], ledger: &Ledger, choice: &Choice, edge: &E
     // names them.
     if let Some(found) = manifest(choice.config.as_deref())? {
         let build_only = found.manifest.secrets.iter().filter(|secret| !secret.in_run());
-        rows.extend(
-            build_only
-                .map(|secret| [secret.name.clone(), "–".to_owned(), "build only, not in the container".to_owned()]),
-        );
+        rows.extend(build_only.map(|secret| [secret.name.clone(), "–".to_owned(), BUILD_ONLY.to_owned()]));
     }
     edge.stdout.bytes(table(&rows).as_bytes());
     Ok(())
@@ -220,11 +235,7 @@ fn reveal(variable: &Variable, edge: &Edge) {
 }
 
 fn row(variable: &Variable, ledger: &Ledger) -> [String; 3] {
-    let from = match &variable.origin {
-        Origin::Service(name) => name.clone(),
-        Origin::User(source) => format!("you ({source})"),
-        Origin::Configuration => "[env]".to_owned(),
-    };
+    let from = from(&variable.origin);
     let value = match (&variable.value, &variable.origin) {
         (Value::Public(text), _) => pscreen::one_line(text),
         (Value::Confidential(value), Origin::Service(service)) => {
@@ -234,6 +245,16 @@ fn row(variable: &Variable, ledger: &Ledger) -> [String; 3] {
         (Value::Confidential(value), _) => format!("{MASK}  ({} characters)", value.len()),
     };
     [variable.name.clone(), from, value]
+}
+
+/// Says where a variable comes from.
+#[must_use]
+pub(crate) fn from(origin: &Origin) -> String {
+    match origin {
+        Origin::Service(name) => name.clone(),
+        Origin::User(source) => format!("you ({source})"),
+        Origin::Configuration => "[env]".to_owned(),
+    }
 }
 
 /// Puts a moment in the past into words.

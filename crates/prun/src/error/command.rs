@@ -157,6 +157,23 @@ pub(crate) enum CommandError {
         /// The names that there are.
         known: Vec<String>,
     },
+    /// The page cannot listen on its port.
+    #[error("cannot listen on 127.0.0.1:{port}: {source}")]
+    PagePort {
+        /// The port; 0 stands for any.
+        port: u16,
+        /// Why.
+        source: io::Error,
+    },
+    /// The page is asked for a project that it does not show.
+    #[error("this page does not show project `{project}`")]
+    NotOnPage {
+        /// The project.
+        project: String,
+    },
+    /// An errand was asked for while another one is under way.
+    #[error("prun is still busy with what the page asked for before")]
+    ErrandUnderWay,
     /// The systemd unit cannot be written where it should lie.
     #[error("cannot write {}: {source}", path.display())]
     Unit {

@@ -85,13 +85,16 @@ pub(crate) async fn init(
     }
 }
 
-enum Report {
+/// What the entrypoint says of an init command.
+pub(crate) enum Report {
+    /// It finished.
     InitReport(InitReport),
+    /// It failed; this is its name.
     Failed(String),
 }
 
 /// Reads a line of the entrypoint. An app that imitates such a line deceives only itself.
-fn report(line: &str) -> Option<Report> {
+pub(crate) fn report(line: &str) -> Option<Report> {
     let rest = line.trim_end().strip_prefix("prun: init ")?;
     let (name, what) = rest.split_once(' ')?;
     if let Some(took) = what.strip_prefix("finished in ") {

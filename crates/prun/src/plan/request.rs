@@ -91,6 +91,15 @@ pub(crate) struct LogsRequest {
     pub(crate) tail: Option<u32>,
 }
 
+/// A page in a browser of this machine.
+#[derive(Clone, Debug)]
+pub(crate) struct UiRequest {
+    /// The project.
+    pub(crate) project: Choice,
+    /// The port; 0 is any that is free.
+    pub(crate) port: u16,
+}
+
 /// A command in an instance.
 #[derive(Clone, Debug)]
 pub(crate) struct ExecRequest {
