@@ -33,10 +33,22 @@ fn scripts_read_what_docker_tells(engine: &Engine) {
     assert_eq!(read("pbuild.id"), read("docker.id"));
     let metadata = |name: &str| -> Value {
         let mut document: Value = serde_json::from_slice(&read(name)).expect("JSON");
-        // docker's own names of the build's record are removed, because we leave no record.
+        // The two builds have a record each, and docker shows provenance there.
         document.as_object_mut().expect("an object").retain(|key, _| !key.starts_with("buildx.build."));
         document
     };
+    let record: Value = serde_json::from_slice(&read("pbuild.json")).expect("JSON");
+    let record = record["buildx.build.ref"].as_str().expect("the name of the record").to_owned();
+    let id = record.strip_prefix("default/default/").expect("docker's own builder and its node");
+    if engine.flavour() != Flavour::Old {
+        // Docker's own list names the record by the folder of the project.
+        let mut history = ptest::program("PBUILD_TEST_BUILDX");
+        history.args(["history", "ls", "--no-trunc", "--format", "{{.Ref}} {{.Name}}"]);
+        history.env("DOCKER_HOST", engine.docker_host()).env("BUILDX_CONFIG", scene.home().join(".docker/buildx"));
+        let history = String::from_utf8_lossy(&history.output().expect("buildx runs").stdout).into_owned();
+        let folder = project.file_name().expect("a folder").to_string_lossy().into_owned();
+        assert!(history.lines().any(|line| line == format!("{id} {folder}")), "{id} {folder} in {history}");
+    }
     let (mut told, docker) = (metadata("pbuild.json"), metadata("docker.json"));
     if engine.flavour() == Flavour::Old {
         // The old engine's BuildKit does not return the name, so docker does not have it.

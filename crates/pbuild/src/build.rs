@@ -24,6 +24,7 @@ mod injection;
 mod inner;
 mod joined_push;
 mod leftovers;
+mod local_state;
 mod message;
 mod metadata_file;
 mod nodes;

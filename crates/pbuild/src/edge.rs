@@ -35,7 +35,8 @@ impl Edge {
         }
     }
 
-    /// Returns the same edge for one of several subjects. Every message then carries the subject's name.
+    /// Returns a copy of the edge for one of several subjects, for example a target of a group. The copy's facts,
+    /// warnings and errors carry the subject's name. Without a subject, the copy prints as the edge does.
     pub(crate) fn about(&self, subject: Option<&str>) -> Self {
         let stderr = subject.map_or_else(|| self.stderr.clone(), |subject| self.stderr.about(subject));
         Self { stderr, ..self.clone() }

@@ -221,7 +221,7 @@ impl Builder {
             // The mode `local` takes images from an engine's store, and this builder has no engine.
             request.attributes.retain(|name, mode| name != "image-resolve-mode" || mode != "local");
         }
-        let id = BuildId::random();
+        let id = request.id.clone();
         let reference = id.as_str().to_owned();
         let trouble = Arc::new(Trouble::default());
         let sent = Arc::new(Counters::default());

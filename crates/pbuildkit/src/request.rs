@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{env, fs};
 
-use pgateway::CacheEntry;
+use pgateway::{BuildId, CacheEntry};
 use sha2::{Digest, Sha256};
 
 use crate::filesync::Local;
@@ -22,6 +22,8 @@ use crate::session::upload::Archive;
 /// it.
 #[derive(Clone)]
 pub struct BuildRequest {
+    /// The id of the build, under which the engine keeps its record.
+    pub id: BuildId,
     /// The frontend, such as `dockerfile.v0`.
     pub frontend: String,
     /// The frontend's attributes: `filename`, `target`, `build-arg:NAME`, `attest:provenance`, …
@@ -127,6 +129,7 @@ impl BuildRequest {
     pub fn dockerfile() -> Self {
         let attributes = [("image-resolve-mode".to_owned(), "local".to_owned())];
         Self {
+            id: BuildId::random(),
             frontend: "dockerfile.v0".to_owned(),
             attributes: attributes.into(),
             exporters: vec![Exporter::engine_image()],

@@ -28,6 +28,8 @@ const DIAL: [&str; 2] = ["buildctl", "dial-stdio"];
 /// One of the machines of a builder. Nearly every builder has one; `docker buildx create --append` adds others.
 #[derive(Clone, Debug)]
 pub struct BuilderNode {
+    /// The builder's name, or its address.
+    pub builder: String,
     /// Its name, by which `--builder-node` chooses it; for a builder without nodes the builder's own name or address.
     pub name: String,
     /// The platforms that its owner set for it, such as `linux/arm64`, in their usual spelling. There may be none: the
@@ -94,7 +96,8 @@ impl BuilderNode {
 
     /// Makes the one node of a builder that has no list of them.
     fn only(name: impl Into<String>, choice: BuilderChoice) -> Vec<Self> {
-        vec![Self { name: name.into(), platforms: Vec::new(), choice }]
+        let name = name.into();
+        vec![Self { builder: name.clone(), name, platforms: Vec::new(), choice }]
     }
 }
 
@@ -152,7 +155,8 @@ impl Finder<'_> {
         }
         let node = |node: &Node| {
             let choice = self.node(instance, node)?;
-            Ok(BuilderNode { name: node.name.clone(), platforms: node.platforms(), choice })
+            let builder = instance.name.clone();
+            Ok(BuilderNode { builder, name: node.name.clone(), platforms: node.platforms(), choice })
         };
         instance.nodes.iter().map(node).collect()
     }

@@ -53,7 +53,8 @@ impl Environment {
     }
 
     /// Returns the folder that describes the builders, or `None` if no variable says where it is.
-    pub(crate) fn builders_folder(&self) -> Option<PathBuf> {
+    #[must_use]
+    pub fn builders_folder(&self) -> Option<PathBuf> {
         self.buildx_config.clone().or_else(|| self.docker_folder().map(|folder| folder.join("buildx")))
     }
 }

@@ -45,8 +45,8 @@ pub(crate) async fn run(
     Ok((Box::new(ours), said))
 }
 
-/// Writes the payloads of standard output to `output`, and keeps standard error in `said`, until the stream ends. The
-/// end of the stream ends `output`, too.
+/// Writes the payloads of standard output to `output` until the stream ends, and then closes `output`. Keeps in
+/// `said` the last line of standard error, or of an error message that the engine sends as standard output.
 async fn demultiplex(
     mut from: impl AsyncRead + Unpin,
     mut output: impl AsyncWrite + Unpin,

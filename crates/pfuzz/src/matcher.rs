@@ -1,4 +1,5 @@
-//! Fuzzes the matcher: it compares every engine, with any chunks, with a naive search.
+//! Fuzzes the matcher: all engines must find the same hits however the text is cut, and must find every value that a
+//! naive search finds.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -85,7 +85,8 @@ impl Bridge {
         Self(client.max_decoding_message_size(MESSAGE_LIMIT).max_encoding_message_size(MESSAGE_LIMIT))
     }
 
-    /// Makes the bridge of a build that a client started and that waits for its result.
+    /// Makes the bridge of a build that this client started. The build waits until [`finish`](Self::finish) gives it
+    /// a result. Each call carries the build's id.
     pub fn of_build<S, B>(carrier: S, build: &BuildId) -> Self
     where
         S: Service<http::Request<Body>, Response = http::Response<B>> + Clone + Send + Sync + 'static,

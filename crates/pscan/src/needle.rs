@@ -365,8 +365,8 @@ impl NeedleSet {
         self.owners[owner].first().and_then(|subject| self.subjects.all[*subject].1.as_deref())
     }
 
-    /// Returns the index of the secret that an owner's hits are reported under. The collector merges overlapping hits
-    /// that have one index.
+    /// Returns the family of an owner's hits: the index of the secret to which the owner's first subject belongs. The
+    /// collector merges overlapping hits of the same family.
     pub(crate) fn family(&self, owner: usize) -> usize {
         self.owners[owner].first().map_or(0, |subject| self.subjects.all[*subject].0)
     }

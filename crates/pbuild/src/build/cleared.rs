@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::failure::DeliveryError;
 use super::push::Push;
 use super::scene::Scene;
-use super::{joined_push, metadata_file};
+use super::{joined_push, local_state, metadata_file};
 use crate::audit::{Audited, Built};
 use crate::cache_export::CleanCaches;
 use crate::edge::Failure;
@@ -27,6 +27,8 @@ pub(super) struct Cleared<'a> {
     engine_delivery: EngineDelivery,
     builder_delivery: BuilderDelivery,
     result: BuildResult,
+    /// The words by which docker's tools name the record of the build; `None` where the engine keeps none.
+    record: Option<String>,
     /// The digests of the parts of an image that several nodes built; empty where one node built all of it.
     parts: Vec<String>,
     /// Whether standard output holds a result, so that nothing else may be written there.
@@ -73,8 +75,14 @@ impl<'a> Cleared<'a> {
             (None, false) => BuilderDelivery::Nothing,
         };
         let stdout_is_taken = places.takes_standard_output();
-        let parts = Vec::new();
-        Self { scene, image, places, caches, engine_delivery, builder_delivery, result, parts, stdout_is_taken }
+        let (record, parts) = (None, Vec::new());
+        Self { scene, image, places, caches, engine_delivery, builder_delivery, result, record, parts, stdout_is_taken }
+    }
+
+    /// Names the record that the engine keeps of this build.
+    pub(super) fn recorded(mut self) -> Self {
+        self.record = Some(local_state::reference(&self.scene, &self.result.reference));
+        self
     }
 
     /// Joins this part of an image with those that other nodes built.
@@ -165,7 +173,7 @@ impl<'a> Cleared<'a> {
     /// # Errors
     /// When the image's ID cannot be written to its file.
     pub(super) fn finish(self) -> Result<Delivered, Failure> {
-        let Self { scene, image, mut builder_delivery, result, parts, stdout_is_taken, .. } = self;
+        let Self { scene, image, mut builder_delivery, result, record, parts, stdout_is_taken, .. } = self;
         if !parts.is_empty() {
             // The push of the index was reported.
             builder_delivery = BuilderDelivery::Nothing;
@@ -182,7 +190,10 @@ impl<'a> Cleared<'a> {
             true => scene.plan.tags().iter().map(ImageName::whole).collect(),
             false => Vec::new(),
         };
-        let metadata = metadata_file::document(&result.exporter_response, &names);
+        let mut metadata = metadata_file::document(&result.exporter_response, &names);
+        if let Some(record) = record {
+            metadata["buildx.build.ref"] = Value::String(record);
+        }
         Ok(Delivered { id, stdout_is_taken, metadata })
     }
 

@@ -255,7 +255,8 @@ async fn clear<'a>(
 /// A build that does not run any more, and the summary of the screen that showed it.
 type Shown<'a> = (Ended<'a>, Arc<Summary>);
 
-/// Runs builds at the same time, and shows them on one screen. A build that fails ends the others.
+/// Runs builds at the same time, and shows them on one screen. A build that fails ends the others. A build with a
+/// leak does not, so that every leak is found at once.
 async fn run<'a>(
     parts: Vec<Part<'a, Prepared<'a>>>,
     company: &Company,

@@ -19,10 +19,10 @@ use super::inner::{InnerMember, InnerTarget};
 use super::leftovers::CacheBefore;
 use super::provider::BuildSecrets;
 use super::running::{Guarded, Running};
-use super::scene::Scene;
+use super::scene::{NodeName, Scene};
 use super::screen::Pane;
 use super::search_line::SearchLine;
-use super::{frontend, git_context, guard, injected, metadata_file, outside, sent};
+use super::{frontend, git_context, guard, injected, local_state, metadata_file, outside, sent};
 use crate::audit::attached::Attached;
 use crate::cache_export::{Group, PrivateCaches};
 use crate::clean_bases::CleanBases;
@@ -91,7 +91,8 @@ impl<'a> Prepared<'a> {
             true => "to other targets".to_owned(),
             false => offer(secret, manifest.as_ref().map(|found| &found.manifest)),
         });
-        let scene = Scene { edge, site, plan, choices, found: manifest, secrets, needles, clone };
+        let node = NodeName { builder: node.builder.clone(), node: node.name.clone() };
+        let scene = Scene { edge, site, node, plan, choices, found: manifest, secrets, needles, clone };
         let prepared = Self { scene, outputs, extras, agents, gateway, inner };
         prepared.check_store().await?;
         Ok(prepared)
@@ -127,6 +128,7 @@ impl<'a> Prepared<'a> {
             true => {
                 let attestations = self.attestations(self.has_usual_attestations().await?);
                 let request = self.request(&self.names_before_search(company.naming), &attestations);
+                local_state::note(&self.scene, &request.id);
                 (self.exporting_caches(request), None)
             }
             false => {

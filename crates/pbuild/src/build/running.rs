@@ -136,7 +136,7 @@ impl<'a> Ended<'a> {
         };
         let Some(Guarded { injection, context, before, attached, attestations, caches }) = guarded else {
             let result = answer.map_err(|error| BrokenBuild::uninjected(error, failed))?;
-            let cleared = Cleared::without_secrets(scene, outputs, &flags, result)?;
+            let cleared = Cleared::without_secrets(scene, outputs, &flags, result)?.recorded();
             return Ok(Some(Finished::Plain(Box::new(cleared))));
         };
         let (allowed, refused) = context.leaks().into_iter().partition::<Vec<_>, _>(|leak| leak.allowed);

@@ -18,11 +18,22 @@ use crate::plan::{Choices, SettledPlan};
 use crate::secrets::Secrets;
 use crate::site::Site;
 
+/// The node of a builder as docker's files name it.
+#[derive(Clone, Debug)]
+pub(super) struct NodeName {
+    /// The builder.
+    pub(super) builder: String,
+    /// The node.
+    pub(super) node: String,
+}
+
 /// The unchanging part of one build. Each state of the build passes it to the next one.
 #[derive(Debug)]
 pub(super) struct Scene<'a> {
     pub(super) edge: &'a Edge,
     pub(super) site: Site,
+    /// The node of the builder.
+    pub(super) node: NodeName,
     pub(super) plan: SettledPlan,
     pub(super) choices: Choices,
     pub(super) found: Option<FoundManifest>,

@@ -236,7 +236,7 @@ impl BuildPlan {
         part
     }
 
-    /// Stands for the folder and the Dockerfile: builds of the same ones have the same text.
+    /// Returns a text that is the same for builds of the same context folder and the same Dockerfile.
     pub(crate) fn identity(&self) -> String {
         let folder = self.context_folder().unwrap_or(Path::new("")).display();
         format!("{folder}\n{}", self.dockerfile_path().display())

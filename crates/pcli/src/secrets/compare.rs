@@ -89,7 +89,8 @@ pub(super) fn textconv(file: &Path, desk: &Desk) -> Result<Exit, SecretsError> {
 fn fingerprint(store: &Store, name: &psecret::SecretName, key: Option<&DigestKey>) -> String {
     match (key, store.get(name)) {
         (Some(key), Some(value)) => key.digest(PURPOSE, name, value).chars().take(SHOWN).collect(),
-        // A store that was sealed by hand has no key until pbuild changes it.
+        // A store that the user sealed without pbuild has no digest key until pbuild changes the store, so there is
+        // no digest to show.
         _ => "set".to_owned(),
     }
 }

@@ -151,7 +151,8 @@ pub(crate) fn lzip(source: &mut dyn Ahead, memory: u64) -> impl Read + '_ {
     Pump::new(source, Once { stream: LzipStream::new_mem_limit(true, kilobytes(memory)), begun: false })
 }
 
-/// A codec for one stream. It recognizes the members of lzip by itself.
+/// A codec for a source that holds one stream. An lzip file counts as one stream, because `LzipStream` reads all its
+/// members.
 struct Once<S> {
     stream: S,
     begun: bool,

@@ -12,7 +12,7 @@ use super::view::{Left, Stream, View};
 use super::wrapping::{Wrapping, join};
 use crate::spelling::Rest;
 
-/// The number of bytes that are read before the decided bytes are released.
+/// The largest number of bytes that are read at a time. The decided bytes are released after each such piece.
 const PIECE: usize = 32 * 1024;
 
 /// The redactor of one stream. It holds back the bytes that may begin a match, and returns all others at once.
