@@ -33,6 +33,7 @@ mod local;
 #[cfg(feature = "mock")]
 pub mod mock;
 mod refusal;
+mod registries;
 mod ssh;
 mod store;
 mod tls;
@@ -49,4 +50,5 @@ pub use hijack::Hijacked;
 pub use inherited::scrub;
 pub use last_words::LastWords;
 pub use local::DataFolder;
+pub use registries::{Registries, RegistryLogin, RegistryLoginError, named_host, registry_of};
 pub use version::ApiVersion;

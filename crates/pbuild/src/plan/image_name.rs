@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::LazyLock;
 
+use pengine::named_host;
 use regex::Regex;
 
 /// A name that an image can be tagged with: repository and tag, never a digest.
@@ -40,11 +41,6 @@ const HUB: &str = "docker.io";
 /// All the names of Docker Hub.
 const IS_HUB: [&str; 3] = [HUB, "index.docker.io", "registry-1.docker.io"];
 
-fn host(repository: &str) -> Option<&str> {
-    let (host, _) = repository.split_once('/')?;
-    (host.contains(['.', ':']) || host == "localhost" || host.starts_with('[')).then_some(host)
-}
-
 impl ImageName {
     /// Parses `REPOSITORY[:TAG]`; the tag is `latest` when there is none.
     ///
@@ -62,7 +58,7 @@ impl ImageName {
             return Err(wrong());
         }
         // Without a dot the first part is no host, and the grammar of hosts was too kind to it.
-        let path = host(repository).map_or(repository, |host| &repository[host.len()..]);
+        let path = named_host(repository).map_or(repository, |host| &repository[host.len()..]);
         if path.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(ImageNameError::Uppercase(text.to_owned()));
         }
@@ -90,7 +86,7 @@ impl ImageName {
 
     /// The host in front of the path. Without a dot or a port it is no host, unless it is this machine.
     fn host(&self) -> Option<&str> {
-        host(&self.repository)
+        named_host(&self.repository)
     }
 
     /// The part before the tag, as the user wrote it.
