@@ -33,6 +33,7 @@ mod plan;
 mod project;
 mod rotation;
 mod service;
+mod services;
 mod state;
 mod tell;
 mod values;
@@ -42,7 +43,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 use command::{Command, CommandLine};
-use commands::{adopt, doctor, exec, logs, operators, resume, rollback, services, show, start, stop};
+use commands::{adopt, doctor, exec, logs, operators, resume, rollback, show, start, stop};
 use edge::{CommandEnd, Edge, Failure};
 use pcli::help::Refusal;
 use pcli::plugin::{Call, Plugin};
@@ -136,7 +137,7 @@ async fn outcome(command: &Command, edge: &Edge) -> Result<CommandEnd, Failure> 
         Command::Generations(arguments) => rollback::list(&arguments.choice(), edge).await?.into(),
         Command::Rollback(arguments) => rollback::run(&arguments.request(), edge).await?.into(),
         Command::Injected(arguments) => show::injected(&arguments.request(), edge).await?.into(),
-        Command::Services(command) => services::run(&command.request()?, edge).await?.into(),
+        Command::Services(command) => commands::services::run(&command.request()?, edge).await?,
         Command::Operators(command) => operators::run(&command.request(), edge).await?.into(),
         Command::Adopt(arguments) => adopt::run(&arguments.request(), edge).await?.into(),
         Command::State(command) => commands::state::run(&command.request(), edge).await?.into(),
