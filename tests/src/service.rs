@@ -221,6 +221,23 @@ impl Service {
         said(&self.ask(app, login, statement)).contains(WORD)
     }
 
+    /// Returns what PostgreSQL answers to a statement.
+    #[must_use]
+    pub fn says(&self, app: &App<'_>, login: &Login, statement: &str) -> String {
+        said(&self.ask(app, login, statement)).trim().to_owned()
+    }
+
+    /// Returns what a PostgreSQL at another address answers, asked from the service's container.
+    #[must_use]
+    pub fn says_at(&self, app: &App<'_>, host: &str, port: &str, login: &Login, statement: &str) -> String {
+        let server = format!("{}-{}", app.project, self.name);
+        let words = ["exec", "--interactive", &server, "psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align"];
+        let place =
+            ["--password", "--host", host, "--port", port, "--username", &login.user, "--dbname", &login.database];
+        let words = [&words[..], &place, &["--command", statement]].concat();
+        said(&with_input(app, &words, &format!("{}\n", login.password))).trim().to_owned()
+    }
+
     fn ask(&self, app: &App<'_>, login: &Login, statement: &str) -> Output {
         let (host, Login { user, database, password }) = (self.name, login);
         let (words, input): (Vec<&str>, String) = match self.kind {

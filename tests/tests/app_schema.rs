@@ -8,13 +8,17 @@ use ptest::Scene;
 use serde_json::Value;
 
 /// Every table: the path of its keys in the schema, and a manifest with an unknown key in the table.
-const TABLES: [(&str, &str); 9] = [
+const TABLES: [(&str, &str); 10] = [
     ("", "zzzzzzzzzz = 1\nsecrets = {}\n"),
     ("/properties/build", "[build]\nzzzzzzzzzz = 1\n"),
     ("/properties/env_files/items", "env_files = [{ zzzzzzzzzz = 1 }]\n"),
     ("/properties/secrets/additionalProperties", "[secrets.A]\nzzzzzzzzzz = 1\n"),
     ("/properties/secrets/additionalProperties/properties/from", "[secrets.A.from]\nzzzzzzzzzz = 1\n"),
     ("/properties/services/additionalProperties", "[services.a]\nzzzzzzzzzz = 1\n"),
+    (
+        "/properties/services/additionalProperties/properties/external",
+        "[services.a]\nkind = \"postgres\"\nexternal = { zzzzzzzzzz = 1 }\n",
+    ),
     ("/properties/init/items", "[[init]]\nzzzzzzzzzz = 1\n"),
     ("/properties/run", "[run]\nzzzzzzzzzz = 1\n"),
     ("/properties/run/properties/health", "[run.health]\nzzzzzzzzzz = 1\n"),
@@ -51,6 +55,10 @@ fn the_choices_of_the_schema_are_those_of_the_tools() {
         ("/properties/secrets/additionalProperties/properties/scope", "[secrets.A]\nscope = \"z\"\n"),
         ("/properties/secrets/additionalProperties/properties/as", "[secrets.A]\nas = \"z\"\n"),
         ("/properties/services/additionalProperties/properties/kind", "[services.a]\nkind = \"z\"\n"),
+        (
+            "/properties/services/additionalProperties/properties/rights",
+            "[services.a]\nkind = \"postgres\"\nrights = \"z\"\n",
+        ),
         ("/properties/run/properties/deliver", "[run]\ndeliver = \"z\"\n"),
     ] {
         let choices = schema.pointer(pointer).and_then(|key| key["enum"].as_array()).expect("choices");

@@ -40,7 +40,8 @@ fn every_command_of_the_pages_runs_and_their_manifests_are_manifests() {
     let run = "[run]\nhealth = { command = [\"true\"] }\n";
     for shown in blocks(&services, "toml").iter().chain(&blocks(&init, "toml")) {
         app.manifest(&(shown.clone() + "\n" + run));
-        app.prun(&["start", "--dry-run"]).run().expect_code(0);
+        let url = "postgres://boss:secret@db.example/";
+        app.prun(&["start", "--dry-run"]).env("WAREHOUSE_ADMIN_URL", url).run().expect_code(0);
     }
     // The page's init commands need programs of the app, so `echo` replaces them.
     let manifest = blocks(&init, "toml")[0].replace("php artisan", "echo artisan").replace("\"php\"", "\"echo\"");

@@ -82,7 +82,7 @@ fn r2_data_whose_password_nobody_knows_is_reset_by_the_server_itself_and_stays(s
     assert!(service.put(&app, &before));
     // The state is lost with all that it knew; the volume is there.
     app.prun(&["stop"]).run().expect_code(0);
-    std::fs::remove_dir_all(app.scene.home().join(".local/state/prun").join(&app.project)).expect("the state is ours");
+    engine.docker(&["volume", "rm", &format!("{}.state", app.project)]);
     app.prun(&["start"]).run().expect_code(1).expect_stderr("exists already").expect_stderr("prun services reset");
 
     app.prun(&["services", "reset", service.name]).run().expect_code(0).expect_stderr("its data stays");
@@ -103,8 +103,10 @@ fn r2_data_that_others_made_is_imported_and_the_app_gets_a_login_of_its_own(serv
     let engine = Engine::get(Flavour::Modern);
     let app = App::new(&engine, &format!("import-{}", service.kind));
     let (theirs, volume) = (format!("{}-theirs", app.project), format!("{}-old", app.project));
-    let administrator = app.scene.oracle().token("ADMINISTRATOR");
-    // The same letters that everybody may use, in a file that only this server sees.
+    // Every character that a language of the servers or their clients could mean something by.
+    let word = format!("{}'\"\\`#$; \u{df}%", app.scene.oracle().token("PART").text());
+    let administrator = app.scene.oracle().register("ADMINISTRATOR", word.as_bytes());
+    // In a file that only this server sees.
     let (folder, variables, user): (_, &[&str], _) = match service.kind {
         "postgres" => ("/var/lib/postgresql/data", &["POSTGRES_USER=boss", "POSTGRES_DB=legacy"], "boss"),
         "mysql" => ("/var/lib/mysql", &["MYSQL_DATABASE=legacy"], "root"),
@@ -125,20 +127,36 @@ fn r2_data_that_others_made_is_imported_and_the_app_gets_a_login_of_its_own(serv
     engine.docker(&["cp", &file.display().to_string(), &format!("{theirs}:/administrator")]);
     engine.docker(&["start", &theirs]);
     let statement = "create table kept (word varchar(40)); insert into kept values ('darjeeling-4711')";
+    // Over the network: the server that sets the data up answers on its socket alone.
     let script = match service.kind {
         "postgres" => format!("psql -X -h 127.0.0.1 -U boss -d legacy -w -c \"{statement}\""),
-        kind => format!("{kind} -uroot -e \"{statement}\" legacy"),
+        kind => format!("{kind} --protocol=tcp -h127.0.0.1 -uroot -e \"{statement}\" legacy"),
     };
     let script = format!("PGPASSWORD=$(cat /administrator) MYSQL_PWD=$(cat /administrator) {script}");
+    let words = ["services", "import", service.name, "--volume", &volume, "--database", "legacy", "--user", user];
     let made = || engine.try_docker(&["exec", &theirs, "sh", "-c", &script]).status.success();
     assert!((0..4).any(|_| app.becomes(made)), "others make their data");
+    app.manifest(&(service.table() + RUN));
+    // Two servers on one folder would destroy the data.
+    let used = app.prun(&words).stdin("word\n").run();
+    used.expect_code(2).expect_stderr(&format!("in use by container `{theirs}`")).expect_stderr("docker stop");
     engine.docker(&["stop", &theirs]);
     engine.docker(&["rm", &theirs]);
 
-    app.manifest(&(service.table() + RUN));
-    let words = ["services", "import", service.name, "--volume", &volume, "--database", "legacy", "--user", user];
     app.prun(&words[..3]).stdin("").run().expect_code(2).expect_stderr("there is no volume").expect_stderr("--volume");
-    app.prun(&words).stdin([administrator.value(), b"\n"].concat()).run().expect_code(0).expect_stderr("imported");
+    // A slip is told at once, not waited for, and the same command corrects it.
+    let import = |database: &str, password: &[u8]| {
+        let words = ["services", "import", service.name, "--volume", &volume, "--database", database, "--user", user];
+        app.prun(&words).stdin([password, b"\n"].concat()).run().expect_code(0).expect_stderr("imported");
+    };
+    import("legcy", administrator.value());
+    let slip = app.prun(&["start"]).run();
+    slip.expect_code(1).expect_stderr("legcy").expect_stderr("--database NAME");
+    if service.kind != "postgres" {
+        import("legacy", b"wrong");
+        app.prun(&["start"]).run().expect_code(1).expect_stderr("refuses the login of its administrator");
+    }
+    import("legacy", administrator.value());
     app.start().expect_stderr("imported: the app gets a login of its own");
     let login = service.login(&app);
     assert_ne!(login.user, user);

@@ -48,5 +48,5 @@ pub use manifest::{Build, Inject, Manifest, foreign_key};
 pub use names::is_reference;
 pub use run::{Check, Deliver, Health, Init, Mount, Port, Run, Volume, VolumeSource};
 pub use secret::{Delivery, Origin, Parts, Scope, Secret};
-pub use service::{Family, Kind, Service, is_tag};
+pub use service::{External, ExternalLogin, Family, Kind, Rights, Service, is_tag};
 pub use template::{Part, Template};

@@ -10,7 +10,7 @@ use crate::env_file::{ENV_FILE, is_below};
 use crate::error::{Lines, Located, ManifestError, ManifestFault, nearest};
 use crate::run::{INIT, RUN};
 use crate::table::{Table, as_table, broken, string, wrong_type};
-use crate::{EnvFile, Family, Init, Run, Secret, Service, names};
+use crate::{Delivery, EnvFile, Family, Init, Run, Scope, Secret, Service, names};
 
 /// Which steps get the build's secrets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -139,6 +139,18 @@ impl Manifest {
                 return Err(conflict(top, ("secrets", &secret.name), ("env", &secret.name), why));
             }
         }
+        for service in &self.services {
+            let Some(external) = &service.external else { continue };
+            let (key, name) = (external.login.key(), external.login.secret());
+            let fits = |secret: &Secret| {
+                secret.scope == Scope::Run && secret.value.is_none() && secret.delivery == Delivery::Variable
+            };
+            if !self.secret(name).is_some_and(fits) {
+                let path = ["services", &service.name, "external", key];
+                let rule = "name a secret of [secrets] that is declared as { scope = \"run\" }";
+                return Err(broken(&path.join("."), rule, span_of(top, &path)));
+            }
+        }
         for (at, service) in self.services.iter().enumerate().filter(|(_, service)| service.primary) {
             let rival =
                 self.services[..at].iter().find(|earlier| earlier.primary && earlier.family() == service.family());
@@ -191,6 +203,16 @@ impl Service {
     pub fn family(&self) -> Family {
         self.kind.family()
     }
+}
+
+/// Finds the bytes of a value within tables.
+fn span_of(top: &Table<'_>, path: &[&str]) -> std::ops::Range<usize> {
+    let (first, rest) = path.split_first().expect("a path has a key");
+    let mut value = top.get(first);
+    for key in rest {
+        value = value.and_then(|value| value.get_ref().as_table()).and_then(|table| table.get(*key));
+    }
+    value.map_or(0..0, Spanned::span)
 }
 
 fn conflict(top: &Table<'_>, one: (&str, &str), other: (&str, &str), why: &'static str) -> Located {

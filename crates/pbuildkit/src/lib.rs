@@ -53,7 +53,6 @@ pub use request::{BuildRequest, Exporter, History, TargetContext, shared_key};
 pub use session::content::{ContentStore, ContentStores, WrittenBlobs};
 pub use session::observer::{ContextObserver, FileObserver, Permission};
 pub use session::receive::Receiver;
-pub use session::registry::Registries;
 pub use session::secrets::{AskedSecret, SECRET_LIMIT, SecretAnswer, SecretProvider};
 pub use session::ssh::{Agents, DEFAULT_AGENT};
 pub use session::upload::Archive;

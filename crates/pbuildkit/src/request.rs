@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{env, fs};
 
+use pengine::Registries;
 use pgateway::{BuildId, CacheEntry};
 use sha2::{Digest, Sha256};
 
@@ -13,7 +14,6 @@ use crate::policy::SourcePolicy;
 use crate::session::content::ContentStores;
 use crate::session::observer::ContextObserver;
 use crate::session::receive::Receiver;
-use crate::session::registry::Registries;
 use crate::session::secrets::{NoSecrets, SecretProvider};
 use crate::session::ssh::Agents;
 use crate::session::upload::Archive;

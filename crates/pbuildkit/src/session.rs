@@ -25,6 +25,7 @@ use bollard_buildkit_proto::moby::upload::v1::upload_server::UploadServer;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
+use pengine::Registries;
 use pgateway::channel::{CONNECTION_WINDOW, STREAM_WINDOW};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
@@ -35,7 +36,7 @@ use crate::filesync::FileSync;
 use crate::session::content::{Content, ContentStores};
 use crate::session::health::Health;
 use crate::session::receive::Results;
-use crate::session::registry::Registries;
+use crate::session::registry::RegistryAuth;
 use crate::session::secrets::SecretGate;
 use crate::session::ssh::Agents;
 use crate::session::upload::Uploads;
@@ -128,7 +129,7 @@ where
 {
     let routes = tonic::service::Routes::new(HealthServer::new(Health))
         .add_service(SecretsServer::from_arc(services.secrets))
-        .add_service(AuthServer::new(services.registries))
+        .add_service(AuthServer::new(RegistryAuth(services.registries)))
         .add_service(SshServer::new(services.agents))
         .add_service(UploadServer::new(services.uploads))
         .add_service(services.files)

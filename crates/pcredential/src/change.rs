@@ -9,9 +9,12 @@
 use sha1::{Digest, Sha1};
 use zeroize::Zeroizing;
 
-use crate::client::{Probe, Sign, mongo, mongo_user, mysql, postgres, postgres_roles, sha256, text, words};
+use crate::client::{
+    Hopeless, Probe, Sign, address, mongo, mongo_user, mysql, postgres, postgres_roles, sha256, text, words,
+};
 use crate::kind::ServiceKind;
 use crate::ledger::ServiceRecord;
+use crate::quote;
 use crate::rotation::Which;
 
 /// The word that Redis prints after all earlier commands.
@@ -23,8 +26,8 @@ pub fn enable(service: &ServiceRecord) -> Probe {
     match service.kind() {
         ServiceKind::Postgres => postgres(service, postgres_roles(service, Which::Next)),
         ServiceKind::Mongodb => mongo(service, mongo_user(service, Which::Next)),
-        ServiceKind::Mysql => mysql(service, "mysql", &mysql_both(service)),
-        ServiceKind::Mariadb => mysql(service, "mariadb", &native(service, &[Which::Next, Which::Current])),
+        ServiceKind::Mysql => mysql(service, "mysql", None, &mysql_both(service)),
+        ServiceKind::Mariadb => mysql(service, "mariadb", None, &native(service, &[Which::Next, Which::Current])),
         ServiceKind::Redis => access_list(service, "redis-cli", ""),
         ServiceKind::Valkey => access_list(service, "valkey-cli", ""),
     }
@@ -36,8 +39,8 @@ pub fn revoke(service: &ServiceRecord) -> Probe {
     match service.kind() {
         ServiceKind::Postgres => postgres(service, postgres_revocation(service)),
         ServiceKind::Mongodb => mongo(service, mongo_revocation(service)),
-        ServiceKind::Mysql => mysql(service, "mysql", &mysql_next(service)),
-        ServiceKind::Mariadb => mysql(service, "mariadb", &native(service, &[Which::Next])),
+        ServiceKind::Mysql => mysql(service, "mysql", None, &mysql_next(service)),
+        ServiceKind::Mariadb => mysql(service, "mariadb", None, &native(service, &[Which::Next])),
         ServiceKind::Redis => access_list(service, "redis-cli", "resetpass "),
         ServiceKind::Valkey => access_list(service, "valkey-cli", "resetpass "),
     }
@@ -46,23 +49,26 @@ pub fn revoke(service: &ServiceRecord) -> Probe {
 /// Revokes the old login. Sessions of the old login name are ended, because their credential no longer exists.
 fn postgres_revocation(service: &ServiceRecord) -> Zeroizing<Vec<u8>> {
     let user = service.username_of(Which::Current);
+    // The administrator of a server that others run may lack the right; the login is revoked all the same.
+    let may_fail = if service.external().is_some() { "\\set ON_ERROR_STOP off\n" } else { "" };
     text(format!(
         "SELECT 'ALTER ROLE {user} NOLOGIN PASSWORD NULL' FROM pg_roles WHERE rolname = '{user}' \\gexec
-SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '{user}' \\g /dev/null
+{may_fail}SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '{user}' \\g /dev/null
 "
     ))
 }
 
 #[expect(clippy::disallowed_methods, reason = "door 39: MongoDB's administrator removes the old user")]
 fn mongo_revocation(service: &ServiceRecord) -> Zeroizing<Vec<u8>> {
-    let database = service.database().unwrap_or_default();
-    let user = service.username_of(Which::Current);
-    let (superuser, administrator) = (service.superuser(), service.administrator().expose());
+    let database = quote::script(service.database().unwrap_or_default());
+    let user = quote::script(&service.username_of(Which::Current));
+    let superuser = quote::script(service.superuser());
     text(format!(
-        "db.getSiblingDB('admin').auth('{superuser}', '{administrator}')
-const app = db.getSiblingDB('{database}')
-app.getUser('{user}') && app.dropUser('{user}')
-"
+        "db.getSiblingDB('admin').auth({superuser}, {})
+const app = db.getSiblingDB({database})
+app.getUser({user}) && app.dropUser({user})
+",
+        *Zeroizing::new(quote::script(service.administrator().expose()))
     ))
 }
 
@@ -95,8 +101,8 @@ fn mysql_next(service: &ServiceRecord) -> Zeroizing<String> {
 )]
 pub(crate) fn mysql_reset(service: &ServiceRecord) -> Zeroizing<Vec<u8>> {
     text(format!(
-        "ALTER USER '{}'@'localhost' IDENTIFIED BY '{}';\n",
-        service.superuser(),
+        "ALTER USER {}@'localhost' IDENTIFIED BY '{}';\n",
+        quote::mysql_text(service.superuser()),
         service.administrator().expose()
     ))
 }
@@ -124,10 +130,11 @@ fn access_list(service: &ServiceRecord, client: &str, before: &str) -> Probe {
         service.credentials().map(|credential| format!("AUTH default {}\n", credential.expose())).collect();
     let hashes: Vec<String> = service.valid().map(|credential| sha256(credential.expose())).collect();
     Probe {
-        command: words(&[client, "-h", service.name()]),
+        command: [words(&[client]), address(service, "-h", "-p")].concat(),
         input: text(format!("{login}ACL SETUSER default {before}{}\nECHO \"{FINISHED}\"\n", hashes.join(" "))),
         done: Sign::Says(&[FINISHED]),
         refused: &["NOAUTH"],
+        hopeless: Hopeless::Never,
     }
 }
 

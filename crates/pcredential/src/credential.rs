@@ -48,12 +48,21 @@ impl ServiceCredential {
         Self(Zeroizing::new(text))
     }
 
-    /// Makes a credential from the text that a user gives for imported data. Returns `None` if the text has control
-    /// characters or quotes, because the text is written into files and scripts of servers.
+    /// Takes over what a user gives as the credential of data that others made: any line of text. Whoever writes it into
+    /// a file or a script quotes it there.
     #[must_use]
     pub fn given(text: Zeroizing<String>) -> Option<Self> {
-        let usable = |c: char| c.is_ascii_graphic() && !matches!(c, '\'' | '"' | '\\' | '`' | '#' | '$');
-        (!text.is_empty() && text.chars().all(usable)).then_some(Self(text))
+        (!text.is_empty() && !text.contains(char::is_control)).then_some(Self(text))
+    }
+
+    /// Makes the same credential again.
+    pub(crate) fn again(&self) -> Self {
+        Self(self.0.clone())
+    }
+
+    /// Whether two credentials are the same one.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.0 == other.0
     }
 
     /// Returns the plaintext. This is a door: number each call, give its reason, and list it.

@@ -174,8 +174,8 @@ type Named<'a> = (String, InjectedValue<'a>, Shape);
 /// Returns the variables that a set adds to the own variables of a service.
 fn of_set<'a>(service: &'a ServiceRecord, set: VariableSet, own: &[Named<'a>]) -> Vec<Named<'a>> {
     let part = |part: Part| match part {
-        Part::Host => InjectedValue::Public(service.name().to_owned()),
-        Part::Port => InjectedValue::Public(service.kind().port().to_string()),
+        Part::Host => InjectedValue::Public(service.host().to_owned()),
+        Part::Port => InjectedValue::Public(service.port().to_string()),
         Part::Database => InjectedValue::Public(service.database().unwrap_or_default().to_owned()),
         Part::Username => InjectedValue::Public(service.username()),
         Part::Password => InjectedValue::Credential(service.credential()),
@@ -184,7 +184,7 @@ fn of_set<'a>(service: &'a ServiceRecord, set: VariableSet, own: &[Named<'a>]) -
         let value = match value {
             InjectedValue::Public(_) => return None,
             InjectedValue::Credential(credential) => InjectedValue::Credential(credential),
-            InjectedValue::Composed(_) => InjectedValue::Composed(connection_url(service)),
+            InjectedValue::Composed(credential) => InjectedValue::Composed(credential.again()),
         };
         Some((format!("{name}_FILE"), value, Shape::File))
     };
@@ -211,8 +211,7 @@ fn of_service(service: &ServiceRecord, standard: bool) -> Vec<Named<'_>> {
         }
     };
     let public = |part: &str, value: String| (format!("{prefix}_{part}"), InjectedValue::Public(value));
-    let mut variables =
-        vec![public("HOST", service.name().to_owned()), public("PORT", service.kind().port().to_string())];
+    let mut variables = vec![public("HOST", service.host().to_owned()), public("PORT", service.port().to_string())];
     if let Some(database) = service.database() {
         variables.push(public("DATABASE", database.to_owned()));
         variables.push(public("USERNAME", service.username()));
@@ -221,7 +220,13 @@ fn of_service(service: &ServiceRecord, standard: bool) -> Vec<Named<'_>> {
     if let Some(connection) = service.kind().connection() {
         variables.push(public("CONNECTION", connection.to_owned()));
     }
-    variables.push((url, InjectedValue::Composed(connection_url(service))));
+    variables.push((url, InjectedValue::Composed(connection_url(service, service.database()))));
+    // As Rails names them: the database `cable` of the standard service has CABLE_DATABASE_URL.
+    for database in &service.terms().databases {
+        let before = if standard { String::new() } else { format!("{prefix}_") };
+        let name = format!("{before}{}_DATABASE_URL", database.to_ascii_uppercase().replace('-', "_"));
+        variables.push((name, InjectedValue::Composed(connection_url(service, Some(database)))));
+    }
     variables.into_iter().map(|(name, value)| (name, value, Shape::Variable)).collect()
 }
 
@@ -238,20 +243,22 @@ fn prefix(service: &str) -> String {
 }
 
 #[expect(clippy::disallowed_methods, reason = "door 37: a connection URL holds the password")]
-fn connection_url(service: &ServiceRecord) -> ServiceCredential {
-    ServiceCredential::from_text(url_with(service, service.credential().expose()))
+fn connection_url(service: &ServiceRecord, database: Option<&str>) -> ServiceCredential {
+    ServiceCredential::from_text(url_with(service, database, service.credential().expose()))
 }
 
-fn url_with(service: &ServiceRecord, password: &str) -> String {
+fn url_with(service: &ServiceRecord, database: Option<&str>, password: &str) -> String {
     let encode = |text: &str| utf8_percent_encode(text, RESERVED_IN_URL).to_string();
     let user = match service.kind() {
         // The URL means the default user without naming it. A name would break clients from the time before Redis had
         // users.
-        ServiceKind::Redis | ServiceKind::Valkey => String::new(),
+        ServiceKind::Redis | ServiceKind::Valkey => {
+            Some(service.username()).filter(|name| name != "default").unwrap_or_default()
+        }
         ServiceKind::Postgres | ServiceKind::Mysql | ServiceKind::Mariadb | ServiceKind::Mongodb => service.username(),
     };
-    let database = service.database().map(|database| format!("/{}", encode(database))).unwrap_or_default();
-    let (scheme, host, port) = (service.kind().scheme(), service.name(), service.kind().port());
+    let database = database.map(|database| format!("/{}", encode(database))).unwrap_or_default();
+    let (scheme, host, port) = (service.kind().scheme(), service.host(), service.port());
     format!("{scheme}://{}:{}@{host}:{port}{database}", encode(&user), encode(password))
 }
 
@@ -354,8 +361,8 @@ mod tests {
         ] {
             let ledger = ledger(&[("it", kind)]);
             let service = &ledger.services()[0];
-            assert_eq!(url_with(service, "p@ss/word").replace("p%40ss%2Fword", "PW"), expected);
-            let url = connection_url(service);
+            assert_eq!(url_with(service, service.database(), "p@ss/word").replace("p%40ss%2Fword", "PW"), expected);
+            let url = connection_url(service, service.database());
             assert_eq!(url.len(), expected.len() - "PW".len() + service.credential().len());
         }
     }

@@ -1,9 +1,11 @@
 //! The ledger: the services of a project, and the credentials that were generated for them. It is the part of a
 //! project's state that must be sealed.
 
+mod record;
 mod sealed;
 
 use hmac::{Hmac, KeyInit, Mac};
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use zeroize::Zeroizing;
@@ -11,15 +13,34 @@ use zeroize::Zeroizing;
 use crate::credential::{self, ServiceCredential};
 use crate::error::LedgerError;
 use crate::identifier;
-use crate::kind::{Family, ServiceKind};
-use crate::rotation::{Pending, SealedPending, Slot, Stage, Which};
+use crate::kind::ServiceKind;
+use crate::rotation::{Pending, SealedPending, Slot, Stage};
+pub use record::{External, Rights, ServiceRecord, Terms};
 use sealed::{Header, Opened, Sealed, SealedService};
 
-/// The newest version of the sealed ledger that can be read, and the version that is written. Version 1 had no
-/// rotation.
-const VERSION: u32 = 2;
+/// The newest version of the sealed ledger that we read, and the one that we write; 1 knew no rotation, 2 no terms and
+/// no servers of others.
+const VERSION: u32 = 3;
+/// How many characters of a project's name stand in the names of its logins in a server that others run.
+const SHARED_NAME: usize = 20;
+/// How many characters of the owner's mark stand behind them: two projects of one name never share a login.
+const SHARED_MARK: usize = 6;
 /// The number of characters of an owner's mark.
 const OWNER_LENGTH: usize = 16;
+
+impl Administrator {
+    /// Takes the login out of a URL such as `postgres://boss:password@db.example/`, whose percent escapes are undone.
+    #[must_use]
+    pub fn of_url(text: &str) -> Option<Self> {
+        let (_, rest) = text.trim().split_once("://")?;
+        let authority = rest.split(['/', '?', '#']).next()?;
+        let (login, _) = authority.rsplit_once('@')?;
+        let (name, password) = login.split_once(':')?;
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8().ok().map(|text| text.into_owned());
+        let credential = ServiceCredential::given(Zeroizing::new(decoded(password)?))?;
+        Some(Self { name: Some(decoded(name)?).filter(|name| !name.is_empty()), credential })
+    }
+}
 
 /// The relation between a service and its sealed credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,23 +84,13 @@ pub struct NewService<'a> {
     pub created: u64,
 }
 
-/// A service with the credentials that were generated for it.
+/// The login by which prun deals with a server that others run.
 #[derive(Debug)]
-pub struct ServiceRecord {
-    name: String,
-    kind: ServiceKind,
-    image: String,
-    volume: String,
-    created: u64,
-    identifier: String,
-    database: String,
-    slot: Slot,
-    phase: Phase,
-    administrator: ServiceCredential,
-    credential: ServiceCredential,
-    pending: Option<Pending>,
-    superuser: Option<String>,
-    adopted: bool,
+pub enum ExternalLogin {
+    /// The administrator's: prun makes the app's logins, and rotates them.
+    Administrator(Administrator),
+    /// The app's own, which others made.
+    App(ServiceCredential),
 }
 
 /// The administrator of imported data.
@@ -180,7 +191,67 @@ impl Ledger {
             pending: None,
             superuser: None,
             adopted: false,
+            terms: Terms::default(),
+            disagreed: false,
+            external: None,
         });
+    }
+
+    /// Sets the rights of the app and what is made for it; whether that changes anything. The service must be told then.
+    pub fn agree(&mut self, name: &str, terms: &Terms) -> bool {
+        let service = self.services.iter_mut().find(|service| service.name == name && service.terms != *terms);
+        let Some(service) = service else { return false };
+        service.terms = terms.clone();
+        service.disagreed = true;
+        true
+    }
+
+    /// Adds a server that others run, or takes over what is said of it now; whether that changes anything.
+    ///
+    /// With an administrator's login the app's credential is generated, else it is the given one.
+    pub fn connect(&mut self, new: NewService<'_>, external: External, login: ExternalLogin) -> bool {
+        let owner = self.owner.clone();
+        let is_new = self.service(new.name).is_none();
+        self.add(new);
+        let Some(service) = self.services.iter_mut().find(|service| service.name == new.name) else { return false };
+        if is_new {
+            let name: String = service.identifier.chars().take(SHARED_NAME).collect();
+            let mark: String = owner.chars().take(SHARED_MARK).collect();
+            service.identifier = format!("{name}_{}", mark.to_lowercase());
+            service.adopted = true;
+        }
+        let moved = service.external.as_ref() != Some(&external)
+            || new.database.is_some_and(|database| database != service.database);
+        let (phase, changed) = match login {
+            ExternalLogin::Administrator(administrator) => {
+                // A login that others made stays theirs.
+                if service.external.as_ref().is_some_and(|known| !known.administered) {
+                    service.renew(Phase::Imported, new.created);
+                }
+                let same =
+                    service.superuser == administrator.name && service.administrator.is_same(&administrator.credential);
+                service.superuser = administrator.name;
+                service.administrator = administrator.credential;
+                (Phase::Imported, !same)
+            }
+            ExternalLogin::App(credential) => {
+                let same = service.credential.is_same(&credential);
+                if !same {
+                    service.created = new.created;
+                }
+                service.credential = credential;
+                service.pending = None;
+                (Phase::Sealed, !same)
+            }
+        };
+        if let Some(database) = new.database {
+            database.clone_into(&mut service.database);
+        }
+        service.external = Some(external);
+        if moved || is_new {
+            service.phase = phase;
+        }
+        moved || changed || is_new
     }
 
     /// Adds a service with imported data, or sets the administrator's credential of an existing service again. The
@@ -197,6 +268,14 @@ impl Ledger {
             service.adopted = true;
             service.administrator = administrator.credential;
             service.renew(Phase::Imported, new.created);
+        }
+    }
+
+    /// Corrects the name of a service's database, if there is one to be told.
+    pub fn rename(&mut self, name: &str, database: Option<&str>) {
+        let service = self.services.iter_mut().find(|service| service.name == name);
+        if let (Some(service), Some(database)) = (service, database) {
+            database.clone_into(&mut service.database);
         }
     }
 
@@ -223,6 +302,7 @@ impl Ledger {
     pub fn prove(&mut self, name: &str) {
         if let Some(service) = self.services.iter_mut().find(|service| service.name == name) {
             service.phase = Phase::Proven;
+            service.disagreed = false;
         }
     }
 
@@ -289,6 +369,9 @@ impl Ledger {
             }),
             superuser: service.superuser.as_deref(),
             adopted: service.adopted,
+            terms: Some(&service.terms).filter(|terms| **terms != Terms::default()),
+            disagreed: service.disagreed,
+            external: service.external.as_ref(),
         });
         let sealed = Sealed {
             version: VERSION,
@@ -324,152 +407,6 @@ impl Ledger {
             key: ServiceCredential::from_text(std::mem::take(&mut opened.key)),
             services: services.into_iter().map(ServiceRecord::from).collect(),
         })
-    }
-}
-
-impl ServiceRecord {
-    fn renew(&mut self, phase: Phase, now: u64) {
-        self.credential = ServiceCredential::generate();
-        self.pending = None;
-        self.phase = phase;
-        self.created = now;
-    }
-
-    /// Returns the administrator's name.
-    pub(crate) fn superuser(&self) -> &str {
-        self.superuser.as_deref().unwrap_or(match self.kind {
-            ServiceKind::Postgres => "postgres",
-            ServiceKind::Redis | ServiceKind::Valkey => "default",
-            ServiceKind::Mysql | ServiceKind::Mariadb | ServiceKind::Mongodb => "root",
-        })
-    }
-
-    /// Returns the service's name, which is also its host name on the project's network.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Returns true if prun did not make the service's volume. Such a volume is used, but never removed.
-    #[must_use]
-    pub fn is_adopted(&self) -> bool {
-        self.adopted
-    }
-
-    /// Returns the kind of the service.
-    #[must_use]
-    pub fn kind(&self) -> ServiceKind {
-        self.kind
-    }
-
-    /// Returns the image that the service runs with.
-    #[must_use]
-    pub fn image(&self) -> &str {
-        &self.image
-    }
-
-    /// Returns the volume that holds the service's data. The credential is valid for this data.
-    #[must_use]
-    pub fn volume(&self) -> &str {
-        &self.volume
-    }
-
-    /// Returns the time at which the credential was generated, in seconds since 1970.
-    #[must_use]
-    pub fn created(&self) -> u64 {
-        self.created
-    }
-
-    /// Returns the phase of the service.
-    #[must_use]
-    pub fn phase(&self) -> Phase {
-        self.phase
-    }
-
-    /// Returns the database that the app uses. Redis and Valkey have none.
-    #[must_use]
-    pub fn database(&self) -> Option<&str> {
-        match self.kind.family() {
-            Family::Sql | Family::Mongo => Some(&self.database),
-            Family::Redis => None,
-        }
-    }
-
-    /// Returns the name that the app logs in with.
-    ///
-    /// In PostgreSQL and MongoDB, a login name has only one password, so a rotation also changes the name.
-    #[must_use]
-    pub fn username(&self) -> String {
-        self.username_of(self.published())
-    }
-
-    /// Returns the login name that belongs to one of the two credentials.
-    #[must_use]
-    pub fn username_of(&self, which: Which) -> String {
-        let slot = match (which, &self.pending) {
-            (Which::Next, Some(pending)) => pending.slot,
-            (Which::Next, None) | (Which::Current, _) => self.slot,
-        };
-        match self.kind {
-            ServiceKind::Postgres | ServiceKind::Mongodb => match slot {
-                Slot::A => format!("{}_a", self.identifier),
-                Slot::B => format!("{}_b", self.identifier),
-            },
-            ServiceKind::Mysql | ServiceKind::Mariadb => self.identifier.clone(),
-            ServiceKind::Redis | ServiceKind::Valkey => "default".to_owned(),
-        }
-    }
-
-    /// Returns the role that owns everything that the app creates, under either login name.
-    pub(crate) fn owner(&self) -> &str {
-        &self.identifier
-    }
-
-    /// Returns the credential that the app logs in with.
-    #[must_use]
-    pub fn credential(&self) -> &ServiceCredential {
-        self.credential_of(self.published())
-    }
-
-    /// Returns one of the two credentials. Without a rotation under way, both are the current one.
-    #[must_use]
-    pub fn credential_of(&self, which: Which) -> &ServiceCredential {
-        match (which, &self.pending) {
-            (Which::Next, Some(pending)) => &pending.credential,
-            (Which::Next, None) | (Which::Current, _) => &self.credential,
-        }
-    }
-
-    /// Returns which of the two credentials the instances get.
-    fn published(&self) -> Which {
-        match &self.pending {
-            Some(Pending { step: Stage::Publishing | Stage::Revoking, .. }) => Which::Next,
-            Some(Pending { step: Stage::Enabling, .. }) | None => Which::Current,
-        }
-    }
-
-    /// Returns all credentials: one, or two while a rotation is under way.
-    pub fn credentials(&self) -> impl Iterator<Item = &ServiceCredential> {
-        std::iter::once(&self.credential).chain(self.pending.as_ref().map(|pending| &pending.credential))
-    }
-
-    /// Returns the credentials that the service should accept: both, except for the last stage, in which only the
-    /// next one is valid.
-    pub(crate) fn valid(&self) -> impl Iterator<Item = &ServiceCredential> {
-        let revoking = self.stage() == Some(Stage::Revoking);
-        self.credentials().skip(usize::from(revoking))
-    }
-
-    /// Returns the stage of the rotation, if one is under way.
-    #[must_use]
-    pub fn stage(&self) -> Option<Stage> {
-        self.pending.as_ref().map(|pending| pending.step)
-    }
-
-    /// Returns the credential of the service's administrator, which no app ever gets.
-    #[must_use]
-    pub fn administrator(&self) -> &ServiceCredential {
-        &self.administrator
     }
 }
 

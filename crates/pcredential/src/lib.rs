@@ -1,11 +1,11 @@
 //! The credentials of services: a catalogue of services, generation, rotation, injected variables.
 //!
 //! Bytes enter as the kernel's random numbers ([`ServiceCredential::generate`]) and as a sealed ledger
-//! ([`Ledger::open`]). The catalogue ([`ServiceKind`]) describes the kinds of services, the ledger keeps the
-//! credentials that were generated for a project's services, and [`injected`] names the variables that an app gets.
-//! Bytes leave in the files that a service reads at its start ([`setup`]), on the standard input of clients that log
-//! in ([`probe`]) or change a login ([`change`]), in the sealed ledger ([`Ledger::seal`]), and through
-//! [`ServiceCredential::expose`] for all other code. Each of these places is a numbered door.
+//! ([`Ledger::open`]). The catalogue ([`ServiceKind`]) says what a service of a kind needs, the ledger keeps the
+//! credentials that were generated for it, and [`injected`] names the variables that an app gets. Bytes leave in the
+//! files that a service reads at its start ([`setup`]), on the standard input of clients that log in ([`probe`]) or
+//! change a login ([`change`]), in files in memory for the clients that people use ([`tool`]), in the sealed ledger
+//! ([`Ledger::seal`]), and through [`ServiceCredential::expose`] for everyone else; each is a numbered door.
 //!
 //! The crate does not talk to an engine: it returns the commands to run, and judges their results.
 //!
@@ -36,15 +36,17 @@ mod injected;
 mod kind;
 mod ledger;
 pub mod probe;
+mod quote;
 mod rotation;
 mod scram;
 pub mod setup;
+pub mod tool;
 mod variable_set;
 
 pub use credential::ServiceCredential;
 pub use error::{InjectedError, LedgerError};
 pub use injected::{InjectedValue, InjectedVariable, Shape, injected};
 pub use kind::{Family, ServiceKind};
-pub use ledger::{Administrator, Ledger, NewService, Phase, ServiceRecord};
+pub use ledger::{Administrator, External, ExternalLogin, Ledger, NewService, Phase, Rights, ServiceRecord, Terms};
 pub use rotation::{Slot, Stage, Which};
 pub use variable_set::VariableSet;

@@ -7,9 +7,12 @@
 
 use zeroize::Zeroizing;
 
-use crate::client::{Sign, mongo, mongo_user, mysql_user, postgres, postgres_roles, text, words};
+use crate::client::{
+    Hopeless, Sign, address, mongo, mongo_url, mongo_user, mysql_user, postgres, postgres_roles, text, words,
+};
 use crate::kind::ServiceKind;
-use crate::ledger::{Phase, ServiceRecord};
+use crate::ledger::{Phase, ServiceRecord, Terms};
+use crate::quote;
 use crate::rotation::Which;
 
 pub use crate::client::{Login, Probe};
@@ -17,19 +20,27 @@ pub use crate::client::{Login, Probe};
 /// Returns the command that checks whether the service answers on the network.
 #[must_use]
 pub fn reach(service: &ServiceRecord) -> Probe {
-    let host = service.name();
     let (command, done) = match service.kind() {
-        ServiceKind::Postgres => (words(&["pg_isready", "--quiet", "--host", host]), Sign::Success),
-        ServiceKind::Mysql => (words(&["mysqladmin", "--protocol=tcp", "--host", host, "ping"]), Sign::Success),
-        ServiceKind::Mariadb => (words(&["mariadb-admin", "--protocol=tcp", "--host", host, "ping"]), Sign::Success),
-        ServiceKind::Redis => (words(&["redis-cli", "-h", host, "ping"]), Sign::Says(&["PONG", "NOAUTH"])),
-        ServiceKind::Valkey => (words(&["valkey-cli", "-h", host, "ping"]), Sign::Says(&["PONG", "NOAUTH"])),
+        ServiceKind::Postgres => {
+            ([words(&["pg_isready", "--quiet"]), address(service, "--host", "--port")].concat(), Sign::Success)
+        }
+        ServiceKind::Mysql => (mysql_ping(service, "mysqladmin"), Sign::Success),
+        ServiceKind::Mariadb => (mysql_ping(service, "mariadb-admin"), Sign::Success),
+        ServiceKind::Redis => (list_ping(service, "redis-cli"), Sign::Says(&["PONG", "NOAUTH"])),
+        ServiceKind::Valkey => (list_ping(service, "valkey-cli"), Sign::Says(&["PONG", "NOAUTH"])),
         ServiceKind::Mongodb => {
-            let url = format!("mongodb://{host}/");
-            (words(&["mongosh", "--quiet", "--norc", &url, "--eval", "db.hello().ok"]), Sign::Success)
+            (words(&["mongosh", "--quiet", "--norc", &mongo_url(service), "--eval", "db.hello().ok"]), Sign::Success)
         }
     };
-    Probe { command, input: Zeroizing::default(), done, refused: &[] }
+    Probe { command, input: Zeroizing::default(), done, refused: &[], hopeless: Hopeless::Never }
+}
+
+fn mysql_ping(service: &ServiceRecord, client: &str) -> Vec<String> {
+    [words(&[client, "--protocol=tcp"]), address(service, "--host", "--port"), words(&["ping"])].concat()
+}
+
+fn list_ping(service: &ServiceRecord, client: &str) -> Vec<String> {
+    [words(&[client]), address(service, "-h", "-p"), words(&["ping"])].concat()
 }
 
 /// Returns the command that creates the app's role and its rights, if the image does not do so. It may be repeated.
@@ -38,13 +49,34 @@ pub fn reach(service: &ServiceRecord) -> Probe {
 /// login. Everything that the app creates in PostgreSQL belongs to a role without a login, under either login name.
 #[must_use]
 pub fn provision(service: &ServiceRecord) -> Option<Probe> {
+    if !service.rotates() {
+        return None;
+    }
+    // On a fresh volume the image has made the user; on data that was there it has not.
+    let is_made = service.phase() == Phase::Sealed && *service.terms() == Terms::default();
     match service.kind() {
-        ServiceKind::Postgres => Some(postgres(service, postgres_roles(service, Which::Current))),
+        ServiceKind::Postgres => {
+            let mut script = postgres_roles(service, Which::Current);
+            if service.stage().is_some() {
+                let next = postgres_roles(service, Which::Next);
+                script = Zeroizing::new(
+                    [reconnected(service).as_bytes(), &next, reconnected(service).as_bytes(), &script].concat(),
+                );
+            }
+            Some(postgres(service, script))
+        }
         ServiceKind::Mongodb => Some(mongo(service, mongo_user(service, Which::Current))),
-        // The image creates the user on a fresh volume, but not in data that existed before.
-        ServiceKind::Mysql if service.phase() != Phase::Sealed => Some(mysql_user(service, "mysql")),
-        ServiceKind::Mariadb if service.phase() != Phase::Sealed => Some(mysql_user(service, "mariadb")),
+        ServiceKind::Mysql if !is_made => Some(mysql_user(service, "mysql")),
+        ServiceKind::Mariadb if !is_made => Some(mysql_user(service, "mariadb")),
         ServiceKind::Mysql | ServiceKind::Mariadb | ServiceKind::Redis | ServiceKind::Valkey => None,
+    }
+}
+
+/// Goes back to the app's first database, after extensions were made in others.
+fn reconnected(service: &ServiceRecord) -> String {
+    match service.external() {
+        None => format!("\\connect {}\n", quote::name(service.database().unwrap_or_default())),
+        Some(_) => String::new(),
     }
 }
 
@@ -52,57 +84,54 @@ pub fn provision(service: &ServiceRecord) -> Option<Probe> {
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "door 34: a login needs the password, on the client's standard input")]
 pub fn login(service: &ServiceRecord, which: Which) -> Probe {
-    let host = service.name();
     let user = service.username_of(which);
     let database = service.database().unwrap_or_default();
     let secret = service.credential_of(which).expose();
-    let sql = |client: &str| Probe {
-        command: words(&[
-            client,
-            "--defaults-extra-file=/dev/stdin",
-            "--protocol=tcp",
-            "--host",
-            host,
-            "--batch",
-            "--execute=select 1",
-            database,
-        ]),
-        input: text(format!("[client]\nuser={user}\npassword={secret}\n")),
-        done: Sign::Success,
-        refused: &["ERROR 1045", "ERROR 1698", "ERROR 1044"],
+    let sql = |client: &str| {
+        let mut command = words(&[client, "--defaults-extra-file=/dev/stdin", "--protocol=tcp"]);
+        command.extend(address(service, "--host", "--port"));
+        command.extend(words(&["--batch", "--execute=select 1", database]));
+        Probe {
+            command,
+            input: text(format!(
+                "[client]\nuser={}\npassword={}\n",
+                quote::option(&user),
+                *Zeroizing::new(quote::option(secret))
+            )),
+            done: Sign::Success,
+            refused: &["ERROR 1045", "ERROR 1698", "ERROR 1044"],
+            hopeless: Hopeless::MysqlError,
+        }
     };
     let list = |client: &str| Probe {
-        command: words(&[client, "-h", host]),
-        input: text(format!("AUTH {user} {secret}\nPING\n")),
+        command: [words(&[client]), address(service, "-h", "-p")].concat(),
+        input: text(format!("AUTH {} {}\nPING\n", quote::argument(&user), *Zeroizing::new(quote::argument(secret)))),
         done: Sign::Says(&["PONG"]),
         refused: &["WRONGPASS", "NOAUTH", "invalid password", "without any password configured"],
+        hopeless: Hopeless::Never,
     };
     match service.kind() {
         // Without a terminal, the client reads the password from its standard input.
-        ServiceKind::Postgres => Probe {
-            command: words(&[
-                "psql",
-                "--no-psqlrc",
-                "--quiet",
-                "--password",
-                "--host",
-                host,
-                "--username",
-                &user,
-                "--dbname",
-                database,
-                "--command=select 1",
-            ]),
-            input: text(format!("{secret}\n")),
-            done: Sign::Success,
-            refused: &["password authentication failed", "does not exist", "is not permitted to log in"],
-        },
+        ServiceKind::Postgres => {
+            let mut command = words(&["psql", "--no-psqlrc", "--quiet", "--password"]);
+            command.extend(address(service, "--host", "--port"));
+            command.extend(words(&["--username", &user, "--dbname", database, "--command=select 1"]));
+            Probe {
+                command,
+                input: text(format!("{secret}\n")),
+                done: Sign::Success,
+                refused: &["password authentication failed", "is not permitted to log in"],
+                hopeless: Hopeless::PostgresScript,
+            }
+        }
         ServiceKind::Mysql => sql("mysql"),
         ServiceKind::Mariadb => sql("mariadb"),
         ServiceKind::Redis => list("redis-cli"),
         ServiceKind::Valkey => list("valkey-cli"),
         ServiceKind::Mongodb => {
-            mongo(service, text(format!("db.getSiblingDB('{database}').auth('{user}', '{secret}')\n")))
+            let (database, user) = (quote::script(database), quote::script(&user));
+            let secret = Zeroizing::new(quote::script(secret));
+            mongo(service, text(format!("db.getSiblingDB({database}).auth({user}, {})\n", *secret)))
         }
     }
 }

@@ -123,7 +123,7 @@ impl Command {
     #[must_use]
     pub(crate) fn codes(&self) -> Codes {
         match self {
-            Self::Exec(_) | Self::Run(_) => Codes::OfCommand,
+            Self::Exec(_) | Self::Run(_) | Self::Services(ServicesCommand::Shell(_)) => Codes::OfCommand,
             Self::Start(_)
             | Self::Stop(_)
             | Self::Ps(_)

@@ -4,6 +4,7 @@
 pub(crate) mod adopt;
 pub(crate) mod doctor;
 pub(crate) mod exec;
+pub(crate) mod import;
 pub(crate) mod logs;
 pub(crate) mod operators;
 pub(crate) mod resume;
@@ -14,5 +15,6 @@ pub(crate) mod show;
 pub(crate) mod start;
 pub(crate) mod state;
 pub(crate) mod stop;
+pub(crate) mod tools;
 pub(crate) mod ui;
 pub(crate) mod unit;

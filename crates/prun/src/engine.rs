@@ -3,5 +3,7 @@
 pub(crate) mod archive;
 pub(crate) mod attached;
 pub(crate) mod containers;
+pub(crate) mod images;
 pub(crate) mod inside;
 pub(crate) mod lines;
+pub(crate) mod piped;

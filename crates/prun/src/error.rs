@@ -6,7 +6,7 @@ use command::CommandError;
 use pcli::FindError;
 use pcli::resolve::ResolveError;
 use pcredential::LedgerError;
-use pengine::EngineError;
+use pengine::{EngineError, RegistryLoginError};
 use pscreen::Ending;
 use psecret::SecretError;
 use pvault::VaultError;
@@ -95,6 +95,46 @@ pub(crate) enum RunError {
         /// The volume.
         volume: String,
     },
+    /// The login of an administrator, which the user gave, is refused.
+    #[error("service `{service}` refuses the login of its administrator")]
+    WrongAdministrator {
+        /// The service.
+        service: String,
+        /// The host of a server that others run.
+        external: Option<String>,
+    },
+    /// The app's login at a server that others run is refused.
+    #[error("service `{service}` at {host} refuses the app's login")]
+    WrongExternalLogin {
+        /// The service.
+        service: String,
+        /// The host.
+        host: String,
+        /// Whether prun made the login.
+        administered: bool,
+    },
+    /// A service says that it cannot do what is asked, and will not say anything else later.
+    #[error("service `{service}` cannot do what app.toml and its data ask for")]
+    Impossible {
+        /// The service.
+        service: String,
+        /// Its answer.
+        tail: Vec<String>,
+        /// Whether others made its data.
+        of_others: bool,
+    },
+    /// A client of a service did not do its work.
+    #[error("{doing} failed with exit code {code}")]
+    Tool {
+        /// The work, such as `the dump of service \`db\``.
+        doing: String,
+        /// The client's exit code.
+        code: i64,
+        /// The end of its answer.
+        tail: Vec<String>,
+        /// What became of the data.
+        state: &'static str,
+    },
     /// The sealed state is not the newest one.
     #[error(
         "the state of project `{project}` is older than what runs: it knows of generation {sealed}, and {noted} was started"
@@ -137,14 +177,17 @@ pub(crate) enum RunError {
         /// The last lines of the service's log.
         tail: Vec<String>,
     },
-    /// An image is not in the engine and could not be pulled.
-    #[error("image `{image}` is not in the engine and could not be pulled")]
-    ImageMissing {
-        /// The image.
-        image: String,
-        /// The engine's answer.
-        source: bollard::errors::Error,
+    /// Docker's configuration gives no login for a registry.
+    #[error("the login of docker for {registry} cannot be read: {source}")]
+    RegistryLogin {
+        /// The registry.
+        registry: String,
+        /// What is wrong with the configuration.
+        source: RegistryLoginError,
     },
+    /// An image is not in the engine and could not be pulled.
+    #[error("{0}")]
+    ImageMissing(Box<PullFailure>),
     /// Another program listens on a port.
     #[error("port {port} is taken")]
     PortTaken {
@@ -229,6 +272,57 @@ pub(crate) enum RunError {
     /// The user asked the command to end.
     #[error("stopped")]
     Stopped(Ending),
+}
+
+/// A pull that failed.
+#[derive(Debug)]
+pub(crate) struct PullFailure {
+    /// The service that the image is for; the app's own if absent.
+    pub(crate) service: Option<String>,
+    /// The image.
+    pub(crate) image: String,
+    /// The registry that was asked.
+    pub(crate) registry: String,
+    /// Whether docker knows no login for the registry.
+    pub(crate) stranger: bool,
+    /// The engine's answer.
+    pub(crate) source: bollard::errors::Error,
+}
+
+impl PullFailure {
+    /// Whether the registry wants another login, or any.
+    #[must_use]
+    pub(crate) fn is_denied(&self) -> bool {
+        let said = message(&self.source).to_lowercase();
+        ["unauthorized", "denied", "no basic auth credentials", "authentication required"]
+            .iter()
+            .any(|word| said.contains(word))
+    }
+}
+
+impl std::fmt::Display for PullFailure {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let image = &self.image;
+        match &self.service {
+            None => write!(formatter, "image `{image}` is not in the engine and could not be pulled"),
+            Some(service) => {
+                write!(formatter, "image `{image}` of service `{service}` is not in the engine and could not be pulled")
+            }
+        }
+    }
+}
+
+impl RunError {
+    /// Says of a pull that failed that it was for this service.
+    #[must_use]
+    pub(crate) fn of_service(self, service: &str) -> Self {
+        match self {
+            Self::ImageMissing(failure) => {
+                Self::ImageMissing(Box::new(PullFailure { service: Some(service.to_owned()), ..*failure }))
+            }
+            other => other,
+        }
+    }
 }
 
 impl From<Ending> for RunError {

@@ -35,6 +35,7 @@ mod plan;
 mod project;
 mod rotation;
 mod service;
+mod services;
 mod state;
 mod tell;
 mod values;
@@ -44,7 +45,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 use command::{Command, CommandLine};
-use commands::{adopt, doctor, exec, logs, operators, resume, rollback, services, show, start, stop, ui};
+use commands::{adopt, doctor, exec, logs, operators, resume, rollback, show, start, stop, ui};
 use edge::{CommandEnd, Edge, Failure};
 use pcli::help::Refusal;
 use pcli::plugin::{Call, Plugin};
@@ -140,7 +141,7 @@ async fn outcome(command: &Command, edge: &Edge) -> Result<CommandEnd, Failure> 
         Command::Rollback(arguments) => rollback::run(&arguments.request(), edge).await?.into(),
         Command::Injected(arguments) => show::injected(&arguments.request(), edge).await?.into(),
         Command::Ui(arguments) => ui::run(&arguments.request(), edge).await?.into(),
-        Command::Services(command) => services::run(&command.request()?, edge).await?.into(),
+        Command::Services(command) => commands::services::run(&command.request()?, edge).await?,
         Command::Operators(command) => operators::run(&command.request(), edge).await?.into(),
         Command::Adopt(arguments) => adopt::run(&arguments.request(), edge).await?.into(),
         Command::State(command) => commands::state::run(&command.request(), edge).await?.into(),

@@ -5,16 +5,18 @@ pub(crate) mod error;
 pub(crate) mod order;
 pub(crate) mod record;
 pub(crate) mod request;
+pub(crate) mod service;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use papp::{Check, Deliver, Init, Manifest, Port};
-use pcredential::{ServiceKind, VariableSet};
+use pcredential::VariableSet;
 
 use container::{ContainerFlags, PlannedVolume};
 use error::PlanError;
 use order::Order;
+pub(crate) use service::{PlannedExternal, PlannedService, full_name};
 
 /// How long a service or an instance may take to become ready, by default.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -55,23 +57,6 @@ pub(crate) struct Plan {
     /// How long a service may take to become ready. The manifest's time limit is not used here, because it is the
     /// app's.
     service_patience: Duration,
-}
-
-/// A service of the plan.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PlannedService {
-    /// The service's name.
-    pub(crate) name: String,
-    /// The service's kind.
-    pub(crate) kind: ServiceKind,
-    /// The image, if the user chose one.
-    pub(crate) image: Option<String>,
-    /// The database's name, if the user chose one.
-    pub(crate) database: Option<String>,
-    /// Whether the service fills the standard variables of its kind.
-    pub(crate) primary: bool,
-    /// Further sets of variables that it fills.
-    pub(crate) sets: Vec<VariableSet>,
 }
 
 impl Plan {
@@ -320,6 +305,11 @@ impl Plan {
         self.service_patience
     }
 
+    /// The servers that others run, each with its name.
+    pub(crate) fn externals(&self) -> impl Iterator<Item = (&str, &PlannedExternal)> {
+        self.services.iter().filter_map(|service| Some((service.name.as_str(), service.external.as_ref()?)))
+    }
+
     /// Whether a service is part of the plan.
     #[must_use]
     pub(crate) fn wants(&self, service: &str) -> bool {
@@ -340,73 +330,6 @@ impl Plan {
     pub(crate) fn primaries(&self) -> impl Iterator<Item = &str> {
         self.services.iter().filter(|service| service.primary).map(|service| service.name.as_str())
     }
-}
-
-impl PlannedService {
-    /// Plans a service of the manifest.
-    ///
-    /// # Errors
-    ///
-    /// [`PlanError`] if its kind does not exist, or does not have the variables that it should fill.
-    pub(crate) fn of_manifest(service: &papp::Service) -> Result<Self, PlanError> {
-        let kind = ServiceKind::parse(service.kind.as_str())
-            .ok_or_else(|| PlanError::DeclaredKind { service: service.name.clone() })?;
-        let image =
-            service.image.clone().or_else(|| service.version.as_deref().map(|version| kind.image(Some(version))));
-        let sets: Vec<VariableSet> = service.variables.iter().filter_map(|name| VariableSet::parse(name)).collect();
-        if let Some(set) = sets.iter().find(|set| !set.fits(kind)) {
-            let (service, set, line) = (service.name.clone(), *set, service.line);
-            return Err(PlanError::VariablesOfKind { service, kind, set, line });
-        }
-        Ok(Self {
-            name: service.name.clone(),
-            kind,
-            image,
-            database: service.database.clone(),
-            primary: service.primary,
-            sets,
-        })
-    }
-
-    /// Reads `KIND[:VERSION][=NAME]`.
-    ///
-    /// # Errors
-    ///
-    /// [`PlanError`] for a kind that does not exist or a name that cannot be used.
-    pub(crate) fn of_flag(text: &str) -> Result<Self, PlanError> {
-        let (kind, name) = text.split_once('=').map_or((text, None), |(kind, name)| (kind, Some(name)));
-        let (kind, version) = kind.split_once(':').map_or((kind, None), |(kind, version)| (kind, Some(version)));
-        let Some(kind) = ServiceKind::parse(kind) else {
-            return Err(PlanError::OrderedKind { flag: text.to_owned(), kind: kind.to_owned() });
-        };
-        let default = match kind {
-            ServiceKind::Postgres | ServiceKind::Mysql | ServiceKind::Mariadb => "db",
-            ServiceKind::Redis | ServiceKind::Valkey => "cache",
-            ServiceKind::Mongodb => "mongo",
-        };
-        let name = name.unwrap_or(default);
-        if !is_label(name) {
-            return Err(PlanError::ServiceName { flag: text.to_owned(), name: name.to_owned() });
-        }
-        let image = version.map(|version| kind.image(Some(version)));
-        Ok(Self { name: name.to_owned(), kind, image, database: None, primary: false, sets: Vec::new() })
-    }
-}
-
-/// Writes a service as `KIND[:VERSION]=NAME`, with every part that has a value.
-#[must_use]
-pub(crate) fn full_name(service: &PlannedService) -> String {
-    let version = service.image.as_deref().and_then(|image| image.rsplit_once(':')).map(|(_, version)| version);
-    match version {
-        Some(version) => format!("{}:{version}={}", service.kind, service.name),
-        None => format!("{}={}", service.kind, service.name),
-    }
-}
-
-fn is_label(name: &str) -> bool {
-    name.len() <= 40
-        && name.starts_with(|first: char| first.is_ascii_lowercase())
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
 /// Chooses the project's name, and says where it comes from.
@@ -458,6 +381,8 @@ fn check_ports(ports: &[Port]) -> Result<(), PlanError> {
 
 #[cfg(test)]
 mod tests {
+    use pcredential::ServiceKind;
+
     use super::*;
 
     fn order(services: &[&str], ports: &[&str]) -> Order {

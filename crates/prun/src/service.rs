@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use bollard::models::{ContainerCreateBody, EndpointSettings, HostConfig, ImageInspect, NetworkingConfig};
+use bollard::models::{
+    ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, ImageInspect, NetworkingConfig,
+};
 use pcredential::probe::{self, Login, Probe};
 use pcredential::setup::{self, SecretFile};
 use pcredential::{Ledger, Phase, ServiceRecord, Which};
@@ -43,6 +45,9 @@ pub(crate) async fn start(
     service: &ServiceRecord,
     image: &ImageInspect,
 ) -> Result<Effect, RunError> {
+    if service.external().is_some() {
+        return start_client(host, project, ledger, service, image).await;
+    }
     let name = project.service(service.name());
     let labels = vec![(names::SERVICE, service.name().to_owned())];
     let holder = holder(project, service);
@@ -100,6 +105,44 @@ pub(crate) async fn start(
     Ok(Effect::Created)
 }
 
+/// Makes sure that the container runs in which the clients of a server of others are at hand. It does nothing itself.
+async fn start_client(
+    host: &Engine,
+    project: &Project,
+    ledger: &Ledger,
+    service: &ServiceRecord,
+    image: &ImageInspect,
+) -> Result<Effect, RunError> {
+    let name = project.service(service.name());
+    let digest = ledger.digest([service.image(), image.id.as_deref().unwrap_or_default()].map(str::as_bytes));
+    let existing = containers::inspect(host, project, &name).await?;
+    let is_ours = existing.as_ref().is_some_and(|container| {
+        let labels = container.config.as_ref().and_then(|config| config.labels.as_ref());
+        names::label(labels, names::CONFIGURATION) == Some(&digest) && containers::is_running(container)
+    });
+    if is_ours {
+        return Ok(Effect::Running);
+    }
+    let labels = [(names::SERVICE, service.name().to_owned()), (names::CONFIGURATION, digest)];
+    let body = ContainerCreateBody {
+        image: Some(service.image().to_owned()),
+        entrypoint: Some(["sh", "-c", "while :; do sleep 3600; done"].map(str::to_owned).to_vec()),
+        cmd: Some(Vec::new()),
+        labels: Some(project.labels(Role::Service, &labels)),
+        stop_signal: Some("SIGKILL".to_owned()),
+        healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }),
+        host_config: Some(HostConfig {
+            network_mode: Some(project.network()),
+            restart_policy: Some(containers::restarting()),
+            ..HostConfig::default()
+        }),
+        ..ContainerCreateBody::default()
+    };
+    containers::create(host, project, &name, body).await?;
+    containers::start(host, &name).await?;
+    Ok(Effect::Created)
+}
+
 fn holder(project: &Project, service: &ServiceRecord) -> Holder {
     let labels = vec![(names::SERVICE, service.name().to_owned())];
     Holder { name: project.service_values(service.name()), labels, network: None, home: None }
@@ -111,6 +154,9 @@ fn holder(project: &Project, service: &ServiceRecord) -> Holder {
 ///
 /// [`RunError::Engine`].
 pub(crate) async fn fill(host: &Engine, project: &Project, service: &ServiceRecord) -> Result<(), RunError> {
+    if service.external().is_some() {
+        return Ok(());
+    }
     let setup = setup::setup(service, pshim::DELIVERY);
     let files: Vec<File<'_>> = setup.files().iter().map(file).collect();
     holder(project, service).fill(host, &files).await
@@ -192,7 +238,8 @@ pub(crate) async fn stop(host: &Engine, project: &Project, service: &str) -> Res
 ///
 /// # Errors
 ///
-/// [`RunError::WrongPassword`], [`RunError::NotReady`], [`RunError::ServiceEnded`], [`RunError::Engine`].
+/// [`RunError::WrongPassword`] and its like, [`RunError::Impossible`], [`RunError::NotReady`],
+/// [`RunError::ServiceEnded`], [`RunError::Engine`].
 pub(crate) async fn wait(
     host: &Engine,
     project: &Project,
@@ -201,7 +248,8 @@ pub(crate) async fn wait(
 ) -> Result<Duration, RunError> {
     let began = Instant::now();
     let container = project.service(service.name());
-    let mut provisioned = service.phase() == Phase::Proven;
+    let mut provisioned = service.is_settled();
+    let mut asked = Asked::App;
     let mut refusals = 0;
     let mut answer = Vec::new();
     let mut before = None;
@@ -214,6 +262,7 @@ pub(crate) async fn wait(
                 if ask(host, &container, &probe::reach(service), &mut answer).await? != Login::Done {
                     return Ok::<_, RunError>(Login::NotYet);
                 }
+                asked = Asked::Administrator;
                 match probe::provision(service) {
                     None => provisioned = true,
                     Some(script) => match ask(host, &container, &script, &mut answer).await? {
@@ -222,6 +271,7 @@ pub(crate) async fn wait(
                     },
                 }
             }
+            asked = Asked::App;
             login(host, &container, service, &mut answer).await
         };
         match tokio::time::timeout(left, step).await {
@@ -229,18 +279,14 @@ pub(crate) async fn wait(
             Ok(Ok(Login::Refused)) => {
                 refusals += 1;
                 if refusals >= REFUSALS {
-                    return Err(RunError::WrongPassword {
-                        service: service.name().to_owned(),
-                        volume: service.volume().to_owned(),
-                    });
+                    return Err(refusal(service, asked));
                 }
             }
-            // Data that others made has other names: it will have them in two minutes, too.
-            Ok(Ok(Login::NotYet)) if service.phase() != Phase::Sealed && lacks_a_name(&answer) => {
-                refusals += 1;
-                if refusals >= REFUSALS {
-                    break;
-                }
+            // It will say the same in two minutes.
+            Ok(Ok(Login::Impossible)) => {
+                let of_others = service.phase() != Phase::Sealed && service.external().is_none();
+                let (service, tail) = (service.name().to_owned(), last_lines(&answer));
+                return Err(RunError::Impossible { service, tail, of_others });
             }
             Ok(Ok(Login::NotYet)) | Err(_) => refusals = 0,
             // A container that the engine is restarting cannot run commands. `look` finds out more.
@@ -255,13 +301,36 @@ pub(crate) async fn wait(
     Err(RunError::NotReady { service: service.name().to_owned(), seconds, tail })
 }
 
-/// Whether PostgreSQL says that a role or a database is not there.
-fn lacks_a_name(answer: &[u8]) -> bool {
-    String::from_utf8_lossy(answer).lines().any(|line| {
-        line.contains("FATAL:")
-            && line.ends_with("does not exist")
-            && (line.contains("role ") || line.contains("database "))
-    })
+/// Says why a service refuses a login.
+fn refusal(service: &ServiceRecord, asked: Asked) -> RunError {
+    let name = service.name().to_owned();
+    match (asked, service.external()) {
+        (Asked::Administrator, external) => {
+            RunError::WrongAdministrator { service: name, external: external.map(|external| external.host.clone()) }
+        }
+        (Asked::App, Some(external)) => RunError::WrongExternalLogin {
+            service: name,
+            host: external.host.clone(),
+            administered: external.administered,
+        },
+        (Asked::App, None) => RunError::WrongPassword { service: name, volume: service.volume().to_owned() },
+    }
+}
+
+/// Who logs in.
+#[derive(Clone, Copy)]
+enum Asked {
+    /// The service's administrator.
+    Administrator,
+    /// The app.
+    App,
+}
+
+/// The last lines of an answer.
+fn last_lines(answer: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(answer);
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    lines[lines.len().saturating_sub(3)..].to_vec()
 }
 
 /// Fails if the container keeps exiting, which is assumed after its second restart since the first look.

@@ -8,7 +8,7 @@ use pscreen::{Diagnostic, Ending, Exit, Printer};
 use crate::commands::unit;
 use crate::edge::{Codes, Failure};
 use crate::error::command::CommandError;
-use crate::error::{RunError, message};
+use crate::error::{PullFailure, RunError, message};
 use crate::plan::error::PlanError;
 use crate::state::error::StateError;
 use crate::values::error::ValuesError;
@@ -83,6 +83,26 @@ pub(crate) fn diagnostic(error: &RunError) -> Diagnostic {
             ))
             .help("set the old password again, or bring back the volume or the newer state that belongs to it")
             .help(format!("or ask for another one: prun services import {service}, prun services reset {service}")),
+        RunError::WrongAdministrator { service, external: None } => plain(Exit::Failed)
+            .note("its data is as it was")
+            .help(format!(
+                "say it again with the right password, or with --user NAME: prun services import {service}"
+            ))
+            .help(format!("or let the server set new passwords: prun services reset {service}")),
+        RunError::WrongAdministrator { service, external: Some(host) } => plain(Exit::Failed)
+            .note(format!("the secret that `admin` of [services.{service}] names does not open {host}"))
+            .help("give that secret a URL with the right user and password, then prun start"),
+        RunError::WrongExternalLogin { service, administered, .. } => match administered {
+            true => plain(Exit::Failed).help("prun start makes it anew, with the administrator's login at hand"),
+            false => plain(Exit::Failed)
+                .help(format!("`username`, and the secret that `password` of [services.{service}] names, must open it")),
+        },
+        RunError::Impossible { service, tail, of_others } => plain(Exit::Failed)
+            .tail("its answer", tail.clone())
+            .help(impossible(service, tail, *of_others)),
+        RunError::Tool { tail, state, .. } => {
+            plain(Exit::Failed).tail("the end of its answer", tail.clone()).note((*state).to_owned())
+        }
         RunError::OlderState { project, .. } => plain(Exit::Store)
             .note(
                 "it was brought back from a backup; credentials that were rotated since are refused by their services",
@@ -98,13 +118,13 @@ pub(crate) fn diagnostic(error: &RunError) -> Diagnostic {
             .help("prun start continues the rotation"),
         RunError::NotReady { service, tail, .. } => plain(Exit::Failed)
             .tail(format!("the end of the log of `{service}`"), tail.clone())
-            .help(not_ready(service, tail)),
+            .help("--wait SECONDS gives it more time"),
         RunError::ServiceEnded { service, tail, .. } => {
             plain(Exit::Failed).tail(format!("the end of the log of `{service}`"), tail.clone())
         }
-        RunError::ImageMissing { source, .. } => plain(Exit::Failed)
-            .note(format!("the engine says: {}", message(source)))
-            .help("build it (pbuild build), or name another one"),
+        RunError::RegistryLogin { registry, .. } => plain(Exit::Failed)
+            .help(format!("docker login {registry}, or mend config.json in docker's folder or DOCKER_AUTH_CONFIG")),
+        RunError::ImageMissing(failure) => pull(failure),
         RunError::PortTaken { holder, .. } => {
             let diagnostic = match holder {
                 Some(name) => plain(Exit::Failed).note(format!("container `{name}` has it")),
@@ -144,6 +164,28 @@ pub(crate) fn diagnostic(error: &RunError) -> Diagnostic {
         }
         RunError::NotStarted { .. } | RunError::ContainerRemoved { .. } => plain(Exit::Failed).help("prun start"),
         RunError::Stopped(ending) => plain(Exit::Ended(*ending)),
+    }
+}
+
+/// Explains a pull that failed: the app's image can be built, that of a service has a name in the manifest.
+fn pull(failure: &PullFailure) -> Diagnostic {
+    let diagnostic = Diagnostic::error(failure.to_string(), Exit::Failed)
+        .note(format!("the engine says: {}", message(&failure.source)));
+    let registry = &failure.registry;
+    let diagnostic = match (failure.is_denied(), failure.stranger) {
+        (true, true) => diagnostic
+            .note(format!("docker knows no login for {registry}"))
+            .help(format!("docker login {registry}, if the image is private")),
+        (true, false) => {
+            diagnostic.help(format!("docker login {registry}: the login that docker knows may not pull this image"))
+        }
+        (false, _) => diagnostic,
+    };
+    match &failure.service {
+        None => diagnostic.help("build it (pbuild build), or name another one"),
+        Some(service) => diagnostic.help(format!(
+            "`version` or `image` of [services.{service}] in app.toml names another one; or load it: docker load"
+        )),
     }
 }
 
@@ -190,17 +232,26 @@ fn plan(error: &PlanError) -> Diagnostic {
     }
 }
 
-/// Advises on a service that takes no login, by what it says.
-fn not_ready(service: &str, tail: &[String]) -> String {
+/// Advises on a service that cannot do something, by its answer.
+fn impossible(service: &str, tail: &[String], of_others: bool) -> String {
+    let says = |what: &str| tail.iter().any(|line| line.contains(what));
     let lacks = |what: &str| tail.iter().any(|line| line.contains(what) && line.ends_with("does not exist"));
-    if lacks("database ") {
-        format!("prun services import {service} --database NAME corrects the name of the database")
-    } else if lacks("role ") {
-        format!(
-            "the data has another administrator: prun services import {service} --user NAME, or reset with --user NAME"
-        )
-    } else {
-        "--wait SECONDS gives it more time".to_owned()
+    let (database, role) = (lacks("database ") || says("Unknown database"), lacks("role "));
+    match (database, role, of_others) {
+        (true, _, true) => {
+            format!("prun services import {service} --database NAME corrects the name of the database, reset does too")
+        }
+        (_, true, true) => {
+            format!(
+                "the data has another administrator: prun services import {service} --user NAME, or reset with --user NAME"
+            )
+        }
+        _ if says("extension") => {
+            format!("take it out of `extensions` of [services.{service}], or choose an image that has it with `image`")
+        }
+        _ => format!(
+            "[services.{service}] in app.toml says what is asked; prun services shell {service} shows what is there"
+        ),
     }
 }
 
@@ -222,6 +273,10 @@ fn values(error: &ValuesError) -> Diagnostic {
         ValuesError::TooLarge { longest, .. } => plain.help(format!(
             "deliver long values as files: {longest} = {{ as = \"file\" }} in app.toml, or deliver = \"files\" below [run] for all"
         )),
+        ValuesError::ExternalLogin { key, .. } => plain.help(match *key {
+            "admin" => "a URL with user and password, percent-encoded: postgres://boss:secret@db.example/",
+            _ => "one line of text: the password of the app's login",
+        }),
         ValuesError::Nul { line, .. } => plain.help(format!("deliver it as = \"file\" in app.toml:{line}")),
     }
 }
@@ -301,6 +356,34 @@ fn command(error: &CommandError) -> Diagnostic {
         CommandError::UnusedService { used, .. } => usage.help(format!("it uses {}", used.join(", "))),
         CommandError::ServiceExists { .. } => usage.help("give the new one another name: KIND=NAME"),
         CommandError::KindOfData { .. } => usage.help("give the new one another name"),
+        CommandError::OwnAndExternal { .. } => {
+            usage.help("give the new one another name, and `primary = true` if it is to own the standard variables")
+        }
+        CommandError::DatabaseOfData { service, planned, .. } => usage
+            .help(format!("databases = [\"{planned}\"] makes it beside the first one"))
+            .help(format!("prun services import {service} --database {planned} takes one that is there already")),
+        CommandError::ExternalWithoutLogin { secret, .. } => Diagnostic::error(error.to_string(), Exit::SecretMissing)
+            .help(format!("--secret id={secret},src=FILE, or pbuild secrets set {secret}")),
+        CommandError::NotRotated { service } => usage.help(format!(
+            "`admin` of [services.{service}] lets prun make the app's logins; or change the secret and prun start"
+        )),
+        CommandError::VolumeInUse { container, .. } => {
+            usage.note("two servers on one folder destroy the data in it").help(format!("docker stop {container}"))
+        }
+        CommandError::ServiceStopped { .. } => failed.help("prun start"),
+        CommandError::NoDatabase { known, .. } if known.is_empty() => usage.help("leave --database out: it has none"),
+        CommandError::NoDatabase { known, .. } => usage.help(format!("there are {}", known.join(", "))),
+        CommandError::DumpToTerminal { service } => usage.help(format!("prun services dump {service} >FILE")),
+        CommandError::LoadFromTerminal { service } => usage.help(format!("prun services load {service} <FILE")),
+        CommandError::HoldsData { service, .. } => usage
+            .help(format!("prun services dump {service} >FILE keeps what is there"))
+            .help(format!("prun services load --replace {service} <FILE puts the new data in its place")),
+        CommandError::DumpOfMongodb { service } => usage.help(format!(
+            "mongodump and mongorestore do, in its container; prun services shell {service} looks into it"
+        )),
+        CommandError::LoadIntoExternal { service } => {
+            usage.help(format!("prun services shell {service} <FILE runs a script there"))
+        }
         CommandError::ServiceDeclared { service, .. } => usage.help(format!(
             "remove it there and run prun start; then prun services remove {service} --purge removes its data"
         )),
@@ -309,10 +392,12 @@ fn command(error: &CommandError) -> Diagnostic {
         }
         CommandError::NotRemoved { .. } => failed.help("see what still uses it: docker ps --all --filter volume=NAME"),
         CommandError::NoVolumeToImport { .. } => usage.help("--volume NAME says which one has the data"),
-        CommandError::NoVolumeToReset { .. } => usage.help("prun start makes it"),
-        CommandError::AdministratorPassword { .. } => usage.help(
-            "one line on standard input, without blanks, quotes, `#`, `$` and `\\`; prun services reset needs none",
-        ),
+        CommandError::NoVolumeToReset { .. } => {
+            usage.help("prun start makes it; --volume NAME says where data of others lies")
+        }
+        CommandError::AdministratorPassword { service } => {
+            usage.help(format!("one line on standard input: prun services import {service} <FILE"))
+        }
         CommandError::ResetOfMongodb { service } => {
             usage.help(format!("prun services import {service}, with its administrator's password"))
         }

@@ -3,5 +3,6 @@
 pub(crate) mod composition;
 pub(crate) mod delivered;
 pub(crate) mod error;
+pub(crate) mod external;
 pub(crate) mod generation;
 pub(crate) mod masks;

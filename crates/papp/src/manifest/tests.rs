@@ -332,3 +332,55 @@ fn another_program_s_file_is_known_by_its_keys() {
         assert_eq!(foreign_key(text.as_bytes()).as_deref(), key, "{text:?}");
     }
 }
+
+#[test]
+fn what_an_app_may_in_its_service_is_read() {
+    let service = |rest: &str| {
+        let text = format!("[services.db]\nkind = \"postgres\"\n{rest}");
+        Manifest::parse(Path::new("app.toml"), text.as_bytes()).map(|manifest| manifest.services[0].clone())
+    };
+    let read = service("rights = \"admin\"\nextensions = [\"pgcrypto\"]\ndatabases = [\"cable\", \"queue\"]").unwrap();
+    assert_eq!((read.rights, read.extensions.len(), read.databases.len()), (crate::Rights::Admin, 1, 2));
+    assert_eq!(service("").unwrap().rights, crate::Rights::Owner);
+    for (rest, word) in [
+        ("databases = [\"a\", \"A\"]", "each name once"),
+        ("databases = [\"postgres\"]", "a server has for itself"),
+        ("database = \"a\"\ndatabases = [\"a\"]", "each name once"),
+        ("extensions = [\"a b\"]", "names of extensions"),
+        ("rights = \"root\"", "owner, admin"),
+    ] {
+        let error = service(rest).unwrap_err();
+        assert!(error.to_string().contains(word), "{error}");
+    }
+    let redis =
+        Manifest::parse(Path::new("app.toml"), b"[services.c]\nkind = \"redis\"\nrights = \"admin\"").unwrap_err();
+    assert!(redis.to_string().contains("SQL servers alone"), "{redis}");
+}
+
+#[test]
+fn a_server_of_others_is_read_with_the_secret_that_opens_it() {
+    let read = |kind: &str, external: &str, secret: &str| {
+        let text = format!("[services.w]\nkind = \"{kind}\"\nexternal = {{ {external} }}\n[secrets]\n{secret}");
+        Manifest::parse(Path::new("app.toml"), text.as_bytes())
+            .map(|manifest| manifest.services[0].external.clone().unwrap())
+    };
+    let run = "A = { scope = \"run\" }";
+    let external =
+        read("postgres", "host = \"db.example\", port = 6432, database = \"shop\", admin = \"A\"", run).unwrap();
+    assert_eq!((external.port, external.login.secret(), external.login.key()), (Some(6432), "A", "admin"));
+    let login = "host = \"h\", database = \"d\", username = \"u\", password = \"A\"";
+    assert!(read("mysql", login, run).is_ok());
+    assert!(read("redis", "host = \"h\", password = \"A\"", run).is_ok());
+    for (kind, external, secret, word) in [
+        ("mysql", login, "A = {}", "scope"),
+        ("mysql", login, "", "scope"),
+        ("mysql", "host = \"h\", database = \"d\", password = \"A\"", run, "username"),
+        ("mysql", "host = \"h\", username = \"u\", password = \"A\"", run, "database"),
+        ("mysql", "host = \"h\", database = \"d\"", run, "password"),
+        ("redis", "host = \"h\", admin = \"A\"", run, "its logins are not kept"),
+        ("redis", "host = \"h i\", password = \"A\"", run, "a host's name"),
+    ] {
+        let error = read(kind, external, secret).unwrap_err();
+        assert!(error.to_string().contains(word), "{error}");
+    }
+}

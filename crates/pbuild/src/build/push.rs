@@ -6,8 +6,7 @@ use bollard::auth::DockerCredentials;
 use bollard::errors::Error;
 use bollard::query_parameters::PushImageOptions;
 use futures::StreamExt as _;
-use pbuildkit::Registries;
-use pengine::{Engine, Environment};
+use pengine::{Engine, Environment, Registries};
 
 use crate::audit::Audited;
 use crate::edge::{Edge, Failure};
@@ -15,9 +14,6 @@ use crate::plan::ImageName;
 
 /// The number of attempts at a push whose connection breaks. Parts that have arrived are not sent again.
 const ATTEMPTS: usize = 2;
-
-/// The name of Docker Hub in docker's credentials.
-const HUB: &str = "registry-1.docker.io";
 
 /// The push of a clean image to the registries of its names. The credentials of each registry are read once.
 #[derive(Debug)]
@@ -83,20 +79,12 @@ impl<'a> Push<'a> {
         if let Some(known) = self.logins.get(host) {
             return Ok(known.clone());
         }
-        let asking = self.registries.login(if host == "docker.io" { HUB } else { host });
-        let (user, secret) = self
-            .edge
-            .cancellation
-            .unless_cancelled(asking)
-            .await?
-            .map_err(|problem| PushError::Credentials { host: host.to_owned(), problem })?;
-        // A secret without a user name is a token for the registry's token service.
-        let credentials = if user.is_empty() {
-            DockerCredentials { identitytoken: (!secret.is_empty()).then_some(secret), ..DockerCredentials::default() }
-        } else {
-            DockerCredentials { username: Some(user), password: Some(secret), ..DockerCredentials::default() }
-        };
-        let credentials = DockerCredentials { serveraddress: Some(host.to_owned()), ..credentials };
+        let asking = self.registries.login(host);
+        let login = self.edge.cancellation.unless_cancelled(asking).await?.map_err(|problem| {
+            let problem = problem.to_string();
+            PushError::Credentials { host: host.to_owned(), problem }
+        })?;
+        let credentials = login.into_docker(host);
         self.logins.insert(host.to_owned(), credentials.clone());
         Ok(credentials)
     }

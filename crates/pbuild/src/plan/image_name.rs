@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::LazyLock;
 
+use pengine::named_host;
 use regex::Regex;
 
 /// A name that an image can be tagged with: a repository and a tag, without a digest.
@@ -40,11 +41,6 @@ const HUB: &str = "docker.io";
 /// All host names of Docker Hub.
 const IS_HUB: [&str; 3] = [HUB, "index.docker.io", "registry-1.docker.io"];
 
-fn host(repository: &str) -> Option<&str> {
-    let (host, _) = repository.split_once('/')?;
-    (host.contains(['.', ':']) || host == "localhost" || host.starts_with('[')).then_some(host)
-}
-
 impl ImageName {
     /// Parses `REPOSITORY[:TAG]`. The tag is `latest` if there is none.
     ///
@@ -63,7 +59,7 @@ impl ImageName {
         }
         // The pattern accepts capital letters in the first part, as in a host. If that part is not a host, capital
         // letters are not allowed in it.
-        let path = host(repository).map_or(repository, |host| &repository[host.len()..]);
+        let path = named_host(repository).map_or(repository, |host| &repository[host.len()..]);
         if path.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(ImageNameError::Uppercase(text.to_owned()));
         }
@@ -93,7 +89,7 @@ impl ImageName {
     /// Returns the host at the beginning of the name. The first part is a host if it has a dot or a port, or if it is
     /// `localhost`.
     fn host(&self) -> Option<&str> {
-        host(&self.repository)
+        named_host(&self.repository)
     }
 
     /// Returns the part before the tag, as the user wrote it.

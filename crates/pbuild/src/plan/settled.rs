@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use pbuildkit::{BuildRequest, ContentStore, Local, Registries, TargetContext, shared_key};
+use pbuildkit::{BuildRequest, ContentStore, Local, TargetContext, shared_key};
+use pengine::Registries;
 
 use super::build_plan::{BuildPlan, Extent, HostAddress};
 use super::context::{Context, Dockerfile};

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
-use super::{Phase, ServiceRecord};
+use super::Phase;
+use super::record::{External, ServiceRecord, Terms};
 use crate::credential::ServiceCredential;
 use crate::kind::ServiceKind;
 use crate::rotation::{OpenedPending, Pending, SealedPending, Slot};
@@ -36,6 +37,12 @@ pub(super) struct SealedService<'a> {
     pub(super) superuser: Option<&'a str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) adopted: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) terms: Option<&'a Terms>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) disagreed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) external: Option<&'a External>,
 }
 
 #[derive(Deserialize)]
@@ -80,6 +87,12 @@ pub(super) struct OpenedService {
     pub(super) superuser: Option<String>,
     #[serde(default)]
     pub(super) adopted: bool,
+    #[serde(default)]
+    pub(super) terms: Terms,
+    #[serde(default)]
+    pub(super) disagreed: bool,
+    #[serde(default)]
+    pub(super) external: Option<External>,
 }
 
 impl Drop for OpenedService {
@@ -107,6 +120,9 @@ impl From<OpenedService> for ServiceRecord {
             pending: opened.pending.take().map(Pending::from),
             superuser: opened.superuser.take(),
             adopted: opened.adopted,
+            terms: take(&mut opened.terms),
+            disagreed: opened.disagreed,
+            external: opened.external.take(),
         }
     }
 }

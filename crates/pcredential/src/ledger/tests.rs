@@ -62,8 +62,8 @@ fn a_ledger_cut_anywhere_is_damaged_and_says_none_of_its_bytes() {
 
 #[test]
 fn a_newer_ledger_is_left_alone() {
-    let error = Ledger::open(br#"{"version":3,"future":true}"#).unwrap_err();
-    assert_eq!(error, LedgerError::Newer { found: 3, known: 2 });
+    let error = Ledger::open(br#"{"version":4,"future":true}"#).unwrap_err();
+    assert_eq!(error, LedgerError::Newer { found: 4, known: 3 });
 }
 
 #[test]
@@ -86,4 +86,48 @@ fn forgetting_takes_one_service_only() {
     assert!(ledger.forget("db"));
     assert!(!ledger.forget("db"));
     assert_eq!(ledger.services().len(), 1);
+}
+
+#[test]
+fn a_server_of_others_gets_logins_of_ours_only_by_its_administrator() {
+    let external = |administered| External {
+        host: "db.example".to_owned(),
+        port: 6432,
+        username: Some("shop".to_owned()),
+        administered,
+    };
+    let new = NewService { database: Some("legacy"), ..service("db", ServiceKind::Postgres, "postgres:17", "") };
+    let given = |text: &str| ServiceCredential::given(text.to_owned().into()).unwrap();
+    let mut ledger = Ledger::new("shop");
+    assert!(ledger.connect(new, external(false), ExternalLogin::App(given("theirs"))));
+    assert!(!ledger.connect(new, external(false), ExternalLogin::App(given("theirs"))), "nothing new");
+    let known = &ledger.services()[0];
+    assert_eq!((known.username().as_str(), known.credential().len(), known.rotates()), ("shop", 6, false));
+    assert_eq!((known.host(), known.port(), known.database()), ("db.example", 6432, Some("legacy")));
+    ledger.prove("db");
+    let boss = || Administrator::of_url("postgres://boss:p%40ss@x/").unwrap();
+    assert!(ledger.connect(new, external(true), ExternalLogin::Administrator(boss())));
+    let known = &ledger.services()[0];
+    assert!(known.rotates() && !known.is_settled());
+    assert_eq!(known.credential().len(), 32, "their password is not given to a login of ours");
+    assert!(known.username().starts_with("shop_") && known.username().ends_with("_a"), "{}", known.username());
+    assert_eq!((known.owner(), known.superuser(), known.administrator().len()), ("shop", "boss", 4));
+    let other = Ledger::new("shop");
+    assert_ne!(other.owner(), ledger.owner(), "and the name holds the owner's mark");
+    assert_eq!(*Ledger::open(&ledger.seal()).unwrap().seal(), *ledger.seal());
+}
+
+#[test]
+fn what_an_app_may_is_told_to_its_service_again_when_it_changes() {
+    let mut ledger = ledger();
+    ledger.prove("db");
+    assert!(ledger.service("db").unwrap().is_settled());
+    let terms = Terms { rights: Rights::Admin, databases: vec!["cable".to_owned()], ..Terms::default() };
+    assert!(ledger.agree("db", &terms) && !ledger.agree("db", &terms));
+    assert!(!ledger.service("db").unwrap().is_settled());
+    let mut opened = Ledger::open(&ledger.seal()).unwrap();
+    assert!(!opened.service("db").unwrap().is_settled(), "also after a command that was killed");
+    opened.prove("db");
+    let known = opened.service("db").unwrap();
+    assert!(known.is_settled() && known.databases().eq(["shop", "cable"]));
 }

@@ -22,7 +22,9 @@ const RUN: &str = "  \
 const SERVICES: &str = "  \
   prun services list
   prun services add valkey=queue         add one, with a login
-  prun services rotate db                change a password";
+  prun services rotate db                change a password
+  prun services shell db                 psql, mysql, redis-cli …
+  prun services dump db >shop.sql        and load, to bring it back";
 
 /// What there is instead of most flags of `docker run`.
 const NOT_PASSED_ON: &str =
@@ -69,6 +71,11 @@ pub(crate) const GUIDE: Guide = Guide {
         ("secrets set", "`pbuild secrets set NAME` sets a secret in the sealed store"),
         ("secrets add", "`pbuild secrets set NAME` sets a secret in the sealed store"),
         ("secrets", "`pbuild secrets` changes the sealed store; `prun secrets list` shows what the app uses"),
+        ("psql", "`prun services shell NAME` opens the client of a service"),
+        ("mysql", "`prun services shell NAME` opens the client of a service"),
+        ("db", "`prun services` has the commands of services, `prun services shell NAME` opens a client"),
+        ("dump", "`prun services dump NAME >FILE` writes the data of a service"),
+        ("load", "`prun services load NAME <FILE` brings data into a service"),
         ("services ls", "`prun services list` shows the services"),
         ("services rm", "`prun services remove NAME` takes a service out"),
         ("services delete", "`prun services remove NAME` takes a service out"),

@@ -1,6 +1,6 @@
 //! The one way from the flags to what the commands carry out.
 
-use super::services::ServicesCommand;
+use super::services::{ServicesCommand, ToolArguments};
 use super::{
     ExecArguments, InitArguments, InjectedArguments, InjectedFormat, LogsArguments, ProjectArguments, ResumeArguments,
     StopArguments,
@@ -9,7 +9,7 @@ use crate::plan::PlannedService;
 use crate::plan::error::PlanError;
 use crate::plan::request::{
     Attachment, Choice, Data, ExecRequest, ImportRequest, InitRequest, InjectedForm, InjectedRequest, LogsRequest,
-    ResumeRequest, Rotated, ServicesRequest, StopRequest,
+    ResumeRequest, Rotated, ServicesRequest, StopRequest, ToolRequest,
 };
 
 impl ProjectArguments {
@@ -72,6 +72,12 @@ impl InjectedArguments {
     }
 }
 
+impl ToolArguments {
+    fn request(&self) -> ToolRequest {
+        ToolRequest { project: self.project.choice(), service: self.service.clone(), database: self.database.clone() }
+    }
+}
+
 impl ServicesCommand {
     /// Returns what the flags ask for.
     ///
@@ -101,11 +107,18 @@ impl ServicesCommand {
                 database: arguments.database.clone(),
                 administrator: arguments.user.clone(),
             }),
-            Self::Reset(arguments) => ServicesRequest::Reset {
+            Self::Reset(arguments) => ServicesRequest::Reset(ImportRequest {
                 project: arguments.project.choice(),
                 service: arguments.service.clone(),
+                volume: arguments.volume.clone(),
+                database: arguments.database.clone(),
                 administrator: arguments.user.clone(),
-            },
+            }),
+            Self::Shell(arguments) => ServicesRequest::Shell(arguments.tool.request(), arguments.arguments.clone()),
+            Self::Dump(arguments) => ServicesRequest::Dump(arguments.request()),
+            Self::Load(arguments) => {
+                ServicesRequest::Load { tool: arguments.tool.request(), replace: arguments.replace }
+            }
         })
     }
 }

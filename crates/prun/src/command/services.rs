@@ -19,6 +19,58 @@ pub(crate) enum ServicesCommand {
     Import(ImportArguments),
     /// Set new passwords in data whose passwords nobody knows; the data stays
     Reset(ResetArguments),
+    /// Open the server's own client, with its administrator's rights
+    ///
+    /// At a terminal it is interactive; else it reads a script from standard input, and its exit code is the client's.
+    Shell(ShellArguments),
+    /// Write a service's data to standard output
+    ///
+    /// SQL for PostgreSQL, MySQL and MariaDB, an RDB file for Redis and Valkey.
+    Dump(ToolArguments),
+    /// Bring data from standard input into a service: all of it, or nothing
+    ///
+    /// It takes what `prun services dump` writes, and what the server's own dump programs write.
+    Load(LoadArguments),
+}
+
+/// A service whose own client is used.
+#[derive(Debug, Args)]
+pub(crate) struct ToolArguments {
+    /// The service
+    #[arg(value_name = "NAME")]
+    pub(crate) service: String,
+
+    /// One of the app's databases [default: the first one]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) database: Option<String>,
+
+    /// The project.
+    #[command(flatten)]
+    pub(crate) project: ProjectArguments,
+}
+
+/// `prun services shell`.
+#[derive(Debug, Args)]
+pub(crate) struct ShellArguments {
+    /// The service.
+    #[command(flatten)]
+    pub(crate) tool: ToolArguments,
+
+    /// Arguments for the client
+    #[arg(value_name = "ARGUMENT", last = true)]
+    pub(crate) arguments: Vec<String>,
+}
+
+/// `prun services load`.
+#[derive(Debug, Args)]
+pub(crate) struct LoadArguments {
+    /// The service.
+    #[command(flatten)]
+    pub(crate) tool: ToolArguments,
+
+    /// Put the data in the place of what is there
+    #[arg(long)]
+    pub(crate) replace: bool,
 }
 
 /// `prun services add`.
@@ -87,6 +139,14 @@ pub(crate) struct ResetArguments {
     /// The administrator's name in the data, if it is not the usual one [default: postgres or root]
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Option<String>,
+
+    /// The volume with the data, if the service has another one
+    #[arg(long, value_name = "NAME")]
+    pub(crate) volume: Option<String>,
+
+    /// The database that the app uses, if it is another one
+    #[arg(long, value_name = "NAME")]
+    pub(crate) database: Option<String>,
 
     /// The project.
     #[command(flatten)]

@@ -2,13 +2,12 @@
 
 use std::time::Instant;
 
-use pcredential::{Administrator, Ledger, NewService, Phase, ServiceCredential, ServiceKind, ServiceRecord};
+use pcredential::{Phase, ServiceRecord};
 use pscreen::Exit;
-use zeroize::Zeroizing;
 
-use crate::commands::show;
 use crate::commands::start::Start;
-use crate::edge::{Edge, Failure, confirm, now};
+use crate::commands::{import, show, tools};
+use crate::edge::{CommandEnd, Edge, Failure, confirm, now};
 use crate::engine::containers;
 use crate::error::RunError;
 use crate::error::command::CommandError;
@@ -16,9 +15,9 @@ use crate::fault;
 use crate::instance::roll;
 use crate::names::{Project, Role};
 use crate::plan::record::{Record, ServiceOrigin};
-use crate::plan::request::{Choice, Data, ImportRequest, Rotated, ServicesRequest};
+use crate::plan::request::{Choice, Data, Rotated, ServicesRequest};
 use crate::plan::{self, PlannedService};
-use crate::project::{KnownProject, manifest};
+use crate::project::KnownProject;
 use crate::service;
 use crate::state::{Closed, LockedState};
 use crate::values::generation::Generation;
@@ -28,17 +27,19 @@ use crate::values::generation::Generation;
 /// # Errors
 ///
 /// Everything that can go wrong on the way.
-pub(crate) async fn run(request: &ServicesRequest, edge: &Edge) -> Result<Exit, Failure> {
-    match request {
+pub(crate) async fn run(request: &ServicesRequest, edge: &Edge) -> Result<CommandEnd, Failure> {
+    let exit = match request {
         ServicesRequest::Rotate { project, services } => rotate(project, services, edge).await,
         ServicesRequest::Add { project, service } => add(project, service, edge).await,
         ServicesRequest::Remove { project, service, data } => remove(project, service, *data, edge).await,
         ServicesRequest::List(project) => list(project, edge).await,
-        ServicesRequest::Import(request) => import(request, edge).await,
-        ServicesRequest::Reset { project, service, administrator } => {
-            reset(project, service, administrator.clone(), edge).await
-        }
-    }
+        ServicesRequest::Import(request) => import::import(request, edge).await,
+        ServicesRequest::Reset(request) => import::reset(request, edge).await,
+        ServicesRequest::Shell(request, arguments) => return tools::shell(request, arguments, edge).await,
+        ServicesRequest::Dump(request) => tools::dump(request, edge).await,
+        ServicesRequest::Load { tool, replace } => tools::load(tool, *replace, edge).await,
+    };
+    Ok(exit?.into())
 }
 
 async fn rotate(project: &Choice, services: &Rotated, edge: &Edge) -> Result<Exit, Failure> {
@@ -65,6 +66,16 @@ async fn rotate_in(
     current: Generation,
 ) -> Result<Exit, Failure> {
     let names = chosen(services, start)?;
+    let (names, given): (Vec<String>, Vec<String>) =
+        names.into_iter().partition(|name| start.ledger.service(name).is_some_and(|service| service.rotates()));
+    match (services, given.into_iter().next()) {
+        (Rotated::Named(_), Some(service)) => return Err(CommandError::NotRotated { service }.into()),
+        (Rotated::All, Some(service)) => {
+            let text = format!("{:<7} stays: others made its login", service);
+            start.edge.stderr.fact("service", &text);
+        }
+        (_, None) => {}
+    }
     // This must fail before anything is sealed.
     roll::check_age(&start.host, &start.project, locked.newest_number()?).await?;
     for name in &names {
@@ -141,14 +152,17 @@ async fn remove(choice: &Choice, name: &str, data: Data, edge: &Edge) -> Result<
     let Some(service) = ledger.service(name) else {
         return Err(CommandError::NoService { project: known.name, service: name.to_owned() }.into());
     };
-    if data != Data::Kept && service.is_adopted() {
+    if data != Data::Kept && service.is_adopted() && service.external().is_none() {
         return Err(CommandError::AdoptedVolume { volume: service.volume().to_owned() }.into());
     }
     if data == Data::RemovedOnConfirmation {
-        confirm(
-            name,
-            &format!("the data in volume {} and the credential of {name} will be removed for ever", service.volume()),
-        )?;
+        let loss = match service.external() {
+            None => {
+                format!("the data in volume {} and the credential of {name} will be removed forever", service.volume())
+            }
+            Some(_) => format!("the credential of {name} will be forgotten"),
+        };
+        confirm(name, &loss)?;
     }
     let record = document.generation()?.map(|generation| generation.record);
     match record.as_ref().and_then(|record| record.origin(name)) {
@@ -161,14 +175,18 @@ async fn remove(choice: &Choice, name: &str, data: Data, edge: &Edge) -> Result<
         None => {}
     }
     if data == Data::Kept {
-        edge.stderr.fact("kept", &format!("volume {} and the credential of {name}", service.volume()));
+        let kept = match service.external() {
+            None => format!("volume {} and the credential of {name}", service.volume()),
+            Some(_) => format!("the credential of {name}"),
+        };
+        edge.stderr.fact("kept", &kept);
         return Ok(Exit::Done);
     }
     let work = async |locked: &LockedState<'_>| {
         let Some(mut ledger) = locked.ledger()? else { return Ok(Exit::Done) };
         let project = Project::new(&known.name, ledger.owner());
         service::stop(&known.host, &project, name).await?;
-        if containers::volume_exists(&known.host, service.volume()).await? {
+        if service.external().is_none() && containers::volume_exists(&known.host, service.volume()).await? {
             // This fails for a volume that is not of this project.
             let labels = project.labels(Role::Service, &[]);
             containers::ensure_volume(&known.host, &project, service.volume(), labels, &[]).await?;
@@ -176,7 +194,11 @@ async fn remove(choice: &Choice, name: &str, data: Data, edge: &Edge) -> Result<
         }
         ledger.forget(name);
         locked.seal_ledger(&ledger).await?;
-        edge.stderr.fact("removed", &format!("volume {} and the credential of {name}", service.volume()));
+        let removed = match service.external() {
+            None => format!("volume {} and the credential of {name}", service.volume()),
+            Some(_) => format!("the credential of {name}; its server keeps data and logins"),
+        };
+        edge.stderr.fact("removed", &removed);
         Ok(Exit::Done)
     };
     known.locked(edge, Closed::Refuse, work).await
@@ -191,7 +213,11 @@ async fn list(choice: &Choice, edge: &Edge) -> Result<Exit, Failure> {
     for service in ledger.services() {
         let state = if running.contains(&project.service(service.name())) { "running" } else { "stopped" };
         let credential = standing(service);
-        let texts = [service.name(), service.kind().as_str(), service.image(), state, service.volume(), &credential];
+        let place = match service.external() {
+            None => service.volume().to_owned(),
+            Some(_) => format!("{}:{}", service.host(), service.port()),
+        };
+        let texts = [service.name(), service.kind().as_str(), service.image(), state, &place, &credential];
         rows.push(texts.map(str::to_owned));
     }
     edge.stdout.bytes(show::table(&rows).as_bytes());
@@ -206,130 +232,4 @@ pub(crate) fn standing(service: &ServiceRecord) -> String {
         (Phase::Proven, None) => show::age(now().saturating_sub(service.created())),
         (Phase::Sealed | Phase::Imported | Phase::Resetting, None) => "not proven yet: prun start".to_owned(),
     }
-}
-
-/// Finds a service by its name in the manifest or in the state, or reads `KIND=NAME`.
-fn find_service(text: &str, choice: &Choice, ledger: &Ledger) -> Result<PlannedService, Failure> {
-    if let Some(found) = manifest(choice.config.as_deref())?
-        && let Some(service) = found.manifest.services.iter().find(|service| service.name == text)
-    {
-        return Ok(PlannedService::of_manifest(service)?);
-    }
-    if let Some(service) = ledger.service(text) {
-        let flag = format!("{}={}", service.kind(), service.name());
-        return Ok(PlannedService { image: Some(service.image().to_owned()), ..PlannedService::of_flag(&flag)? });
-    }
-    Ok(PlannedService::of_flag(text)?)
-}
-
-async fn import(request: &ImportRequest, edge: &Edge) -> Result<Exit, Failure> {
-    let known = KnownProject::find(&request.project, edge).await?;
-    let work = async |locked: &LockedState<'_>| import_locked(request, &known, locked, edge).await;
-    known.state.locked(edge, Closed::BeginAnew, work).await
-}
-
-async fn import_locked(
-    request: &ImportRequest,
-    known: &KnownProject,
-    locked: &LockedState<'_>,
-    edge: &Edge,
-) -> Result<Exit, Failure> {
-    let mut ledger = locked.ledger_or_new()?;
-    let planned = find_service(&request.service, &request.project, &ledger)?;
-    let project = Project::new(&known.name, ledger.owner());
-    let volume = match (&request.volume, ledger.service(&planned.name)) {
-        (Some(volume), _) => volume.clone(),
-        (None, Some(service)) => service.volume().to_owned(),
-        (None, None) => project.service(&planned.name),
-    };
-    if !containers::volume_exists(&known.host, &volume).await? {
-        return Err(CommandError::NoVolumeToImport { volume }.into());
-    }
-    let credential = match planned.kind {
-        // PostgreSQL lets in an administrator on its own machine; the data of Redis and Valkey holds no password.
-        ServiceKind::Postgres | ServiceKind::Redis | ServiceKind::Valkey => ServiceCredential::generate(),
-        ServiceKind::Mysql | ServiceKind::Mariadb | ServiceKind::Mongodb => administrator_password(&planned.name)?,
-    };
-    ledger.import(
-        NewService {
-            name: &planned.name,
-            kind: planned.kind,
-            image: &planned.image.clone().unwrap_or_else(|| planned.kind.image(None)),
-            volume: &volume,
-            database: request.database.as_deref().or(planned.database.as_deref()),
-            created: now(),
-        },
-        Administrator { name: request.administrator.clone(), credential },
-    );
-    locked.seal_ledger(&ledger).await?;
-    edge.stderr.fact(
-        "imported",
-        &format!("{} with volume {volume}; prun start makes the app's login and proves it", planned.name),
-    );
-    Ok(Exit::Done)
-}
-
-/// Reads the administrator's credential: from a prompt that does not show it, or from standard input.
-fn administrator_password(service: &str) -> Result<ServiceCredential, CommandError> {
-    use std::io::{BufRead as _, IsTerminal as _};
-    let stdin = std::io::stdin();
-    let text = tokio::task::block_in_place(|| {
-        if stdin.is_terminal() {
-            return pscreen::ask(&format!("password of the administrator of {service}: "));
-        }
-        let mut line = String::with_capacity(4096);
-        stdin.lock().read_line(&mut line)?;
-        Ok(line)
-    });
-    let mut text = Zeroizing::new(text.unwrap_or_default());
-    let length = text.trim_end_matches(['\n', '\r']).len();
-    text.truncate(length);
-    ServiceCredential::given(text).ok_or_else(|| CommandError::AdministratorPassword { service: service.to_owned() })
-}
-
-async fn reset(choice: &Choice, service: &str, administrator: Option<String>, edge: &Edge) -> Result<Exit, Failure> {
-    let known = KnownProject::find(choice, edge).await?;
-    let work =
-        async |locked: &LockedState<'_>| reset_locked(choice, service, administrator, &known, locked, edge).await;
-    known.state.locked(edge, Closed::BeginAnew, work).await
-}
-
-async fn reset_locked(
-    choice: &Choice,
-    service: &str,
-    administrator: Option<String>,
-    known: &KnownProject,
-    locked: &LockedState<'_>,
-    edge: &Edge,
-) -> Result<Exit, Failure> {
-    let mut ledger = locked.ledger_or_new()?;
-    let planned = find_service(service, choice, &ledger)?;
-    if planned.kind == ServiceKind::Mongodb {
-        return Err(CommandError::ResetOfMongodb { service: planned.name }.into());
-    }
-    let project = Project::new(&known.name, ledger.owner());
-    let volume = ledger
-        .service(&planned.name)
-        .map_or_else(|| project.service(&planned.name), |service| service.volume().to_owned());
-    if !containers::volume_exists(&known.host, &volume).await? {
-        return Err(CommandError::NoVolumeToReset { volume }.into());
-    }
-    let (image, foreign) =
-        (planned.image.clone().unwrap_or_else(|| planned.kind.image(None)), ledger.service(&planned.name).is_none());
-    let new = NewService {
-        name: &planned.name,
-        kind: planned.kind,
-        image: &image,
-        volume: &volume,
-        database: planned.database.as_deref(),
-        created: now(),
-    };
-    if foreign {
-        ledger.import(new, Administrator { name: None, credential: ServiceCredential::generate() });
-    }
-    ledger.reset(&planned.name, administrator, now());
-    locked.seal_ledger(&ledger).await?;
-    edge.stderr
-        .fact("reset", &format!("{}: prun start lets the server set new passwords; its data stays", planned.name));
-    Ok(Exit::Done)
 }

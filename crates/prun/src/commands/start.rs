@@ -1,21 +1,19 @@
 //! `prun start`: brings the services and the instances of an app to a plan.
 
-use std::cell::RefCell;
 use std::path::Path;
 
 use bollard::models::ImageInspect;
 use papp::Manifest;
 use pcli::FoundManifest;
 use pcli::resolve::{Purpose, Resolution, SecretSources};
-use pcredential::{Ledger, NewService, Phase, ServiceRecord};
+use pcredential::Ledger;
 use pengine::Engine;
 use pscreen::Exit;
 use psecret::{Inputs, RedactorBuilder};
 
 use crate::edge::{Edge, Failure, now};
-use crate::engine::containers;
+use crate::engine::{containers, images};
 use crate::error::RunError;
-use crate::error::command::CommandError;
 use crate::fault;
 use crate::instance::forwarder;
 use crate::instance::roll::{self, Instances, Replacement, Roll};
@@ -27,11 +25,12 @@ use crate::plan::record::Record;
 use crate::plan::request::StartRequest;
 use crate::project::{connect_to_deliver, manifest};
 use crate::rotation::Rotation;
-use crate::service::{self, Effect};
+use crate::services::Services;
 use crate::state::caller::Caller;
 use crate::state::document::Document;
 use crate::state::{Closed, LockedState, State};
 use crate::values::composition;
+use crate::values::external::{self, Logins};
 use crate::values::generation::{Generation, Origin, Variable};
 use crate::values::masks;
 
@@ -116,6 +115,8 @@ pub(crate) struct Start {
     pub(crate) ledger: Ledger,
     pub(crate) edge: Edge,
     pub(crate) instances: Instances,
+    /// The logins for servers that others run, which only a start from the manifest has at hand.
+    pub(crate) logins: Logins,
 }
 
 impl Start {
@@ -162,11 +163,14 @@ impl Start {
                 (None, kept)
             }
         };
-        let names = kept.iter().map(|variable| variable.name.clone()).collect();
+        let ledger = document.map(Document::ledger).transpose()?;
+        let names = kept.iter().map(|variable| variable.name.clone());
+        let names = names.chain(external::known(&plan, ledger.as_ref())).collect();
         let sources = SecretSources { kept: names, ..request.sources.clone() };
         let (resolution, edge) = secrets(&sources, found.as_ref(), &mut plan, edge)?;
-        let (host, state, document) = connected?;
+        let (host, state, _) = connected?;
         let secrets = resolution.secrets;
+        let logins = Logins::of(&plan, &secrets).map_err(RunError::from)?;
         let deferred = plan.composed().iter().map(|secret| secret.name.clone()).collect();
         let text = found.as_ref().map(|found| found.text.clone());
         let origin = found.as_ref().map_or(plan.project_from(), |_| "from app.toml");
@@ -177,11 +181,12 @@ impl Start {
         };
         edge.stderr.fact("app", &format!("{} ({}, {extent})  {origin}", plan.project(), plan.image()));
 
-        let ledger = document.as_ref().map(Document::ledger).transpose()?;
         let ledger = ledger.unwrap_or_else(|| Ledger::new(plan.project()));
         let added = current.as_ref().map(|current| current.record.added().to_vec()).unwrap_or_default();
         plan.add(&added)?;
         let mut user = composition::of_user(&secrets);
+        // These open servers for prun; the app gets the logins that come of them.
+        user.retain(|variable| !plan.externals().any(|(_, external)| external.login.secret() == variable.name));
         if let Some(before) = &before {
             plan.inherit(before);
         }
@@ -201,7 +206,8 @@ impl Start {
         let record = Record::new(request.order.clone(), text, folder, deferred);
         let record = record.with_added(&added).with_empty(&resolution.empty);
         let project = Project::new(plan.project(), ledger.owner());
-        let start = Self { project, host, plan, record, user, ledger, edge, instances: Instances::Keep };
+        let instances = Instances::Keep;
+        let start = Self { project, host, plan, record, user, ledger, edge, instances, logins };
         Ok((start, state, current))
     }
 
@@ -234,7 +240,8 @@ impl Start {
         let user = kept(current, &plan);
         let redactor = masks::redactor(Some(&ledger), &current.variables, &current.record)?;
         let (edge, project) = (edge.redacting(&redactor), Project::new(plan.project(), ledger.owner()));
-        Ok(Self { host, project, plan, record: current.record.clone(), user, ledger, edge, instances: Instances::Keep })
+        let (record, instances, logins) = (current.record.clone(), Instances::Keep, Logins::default());
+        Ok(Self { host, project, plan, record, user, ledger, edge, instances, logins })
     }
 
     fn variables(&self) -> Result<Vec<Variable>, RunError> {
@@ -254,15 +261,14 @@ impl Start {
         let cancellation = self.edge.cancellation.clone();
         // Every error of the plan is found here, before anything is started.
         self.plan.check_folders()?;
-        let changed = cancellation.unless_cancelled(self.add_services()).await??;
+        let changed = cancellation.unless_cancelled(self.services().add()).await??;
         self.masked_variables()?;
-        let image =
-            containers::image(&self.host, self.plan.image(), || self.edge.stderr.fact("pull", self.plan.image()));
+        let image = images::find(&self.host, self.plan.image(), &self.edge.stderr);
         let image = cancellation.unless_cancelled(image).await??;
         if changed {
             locked.seal_ledger(&self.ledger).await?;
         }
-        cancellation.unless_cancelled(self.services(locked)).await??;
+        cancellation.unless_cancelled(self.services().start(locked)).await??;
         cancellation.unless_cancelled(self.enable(locked)).await??;
         let variables = self.masked_variables()?;
         Ok((image, variables))
@@ -287,7 +293,7 @@ impl Start {
         let change = roll.run(locked, current, variables).await?;
         fault::point("rotation.rolled");
         cancellation.unless_cancelled(self.revoke(locked)).await??;
-        self.retire_services().await?;
+        self.services().retire().await?;
         match change {
             Replacement::None => self.edge.stderr.line("nothing to change: the app runs as it should"),
             Replacement::Restored | Replacement::Replaced => {}
@@ -317,7 +323,7 @@ impl Start {
     ) -> Result<(), Failure> {
         let cancellation = self.edge.cancellation.clone();
         self.masked_variables()?;
-        cancellation.unless_cancelled(self.services(locked)).await??;
+        cancellation.unless_cancelled(self.services().start(locked)).await??;
         cancellation.unless_cancelled(self.enable(locked)).await??;
         let variables = self.masked_variables()?;
         let number = current.number + 1;
@@ -328,117 +334,10 @@ impl Start {
         Ok(())
     }
 
-    /// Makes sure that every service runs and accepts its credential, which must be sealed by now.
-    async fn services(&mut self, locked: &LockedState<'_>) -> Result<(), RunError> {
-        containers::ensure_network(&self.host, &self.project).await?;
-        let planned: Vec<&ServiceRecord> =
-            self.ledger.services().iter().filter(|service| self.plan.wants(service.name())).collect();
-        for service in &planned {
-            let image =
-                containers::image(&self.host, service.image(), || self.edge.stderr.fact("pull", service.image()))
-                    .await?;
-            let started = service::start(&self.host, &self.project, &self.ledger, service, &image).await?;
-            self.report_service(service, started);
-        }
-        let waited_for: RefCell<Vec<&str>> = RefCell::new(planned.iter().map(|service| service.name()).collect());
-        let waits = planned.iter().map(|service| async {
-            let took = service::wait(&self.host, &self.project, service, self.plan.service_patience()).await?;
-            waited_for.borrow_mut().retain(|name| *name != service.name());
-            Ok::<_, RunError>(format!("{} {}", service.name(), pscreen::words::seconds(took)))
-        });
-        let seconds = self.plan.service_patience().as_secs();
-        let what = || format!("{} until a login works, at most {seconds}s", waited_for.borrow().join(", "));
-        let ready = self.edge.patiently(what, futures::future::try_join_all(waits)).await?;
-        if !ready.is_empty() {
-            self.edge.stderr.fact("ready", &ready.join(" · "));
-        }
-        let proven: Vec<String> = planned
-            .iter()
-            .filter(|service| service.phase() != Phase::Proven)
-            .map(|service| service.name().to_owned())
-            .collect();
-        if proven.is_empty() {
-            return Ok(());
-        }
-        let reset: Vec<String> = planned
-            .iter()
-            .filter(|service| service.phase() == Phase::Resetting)
-            .map(|service| service.name().to_owned())
-            .collect();
-        proven.iter().for_each(|name| self.ledger.prove(name));
-        locked.seal_ledger(&self.ledger).await?;
-        // A service that set new passwords was started in a special way for that; it is started again in the usual way.
-        for service in self.ledger.services().iter().filter(|service| reset.contains(&service.name().to_owned())) {
-            let image = containers::image(&self.host, service.image(), || {}).await?;
-            service::start(&self.host, &self.project, &self.ledger, service, &image).await?;
-            service::wait(&self.host, &self.project, service, self.plan.service_patience()).await?;
-        }
-        Ok(())
-    }
-
-    /// Adds new services to the ledger, and returns whether it changed. Data that prun did not make never gets a fresh
-    /// credential.
-    async fn add_services(&mut self) -> Result<bool, RunError> {
-        let mut changed = self.ledger.services().is_empty();
-        for planned in self.plan.services() {
-            match self.ledger.service(&planned.name) {
-                Some(known) if known.kind() != planned.kind => {
-                    let (service, sealed, kind) = (planned.name.clone(), known.kind(), planned.kind);
-                    return Err(CommandError::KindOfData { service, sealed, planned: kind }.into());
-                }
-                Some(known) => {
-                    // Unless the plan names an image, the one that made the data stays.
-                    if let Some(image) = planned.image.clone().filter(|image| image != known.image()) {
-                        self.ledger.set_image(&planned.name, &image);
-                        changed = true;
-                    }
-                }
-                None => {
-                    let volume = self.project.service(&planned.name);
-                    if containers::volume_exists(&self.host, &volume).await? {
-                        return Err(RunError::ExistingVolume { service: planned.name.clone(), volume });
-                    }
-                    self.ledger.add(NewService {
-                        name: &planned.name,
-                        kind: planned.kind,
-                        image: &planned.image.clone().unwrap_or_else(|| planned.kind.image(None)),
-                        volume: &volume,
-                        database: planned.database.as_deref(),
-                        created: now(),
-                    });
-                    changed = true;
-                }
-            }
-        }
-        Ok(changed)
-    }
-
-    fn report_service(&self, service: &ServiceRecord, started: Effect) {
-        let credential = match (service.phase(), started) {
-            (Phase::Sealed, _) => "credential created, sealed",
-            (Phase::Imported, _) => "imported: the app gets a login of its own",
-            (Phase::Resetting, _) => "gets new passwords",
-            (Phase::Proven, Effect::Created) => "started with its own credential",
-            (Phase::Proven, Effect::Running) => "runs",
-        };
-        let version = service.image().rsplit_once(':').map_or("", |(_, tag)| tag);
-        let server = format!("{} {version}", service.kind());
-        let text = format!("{:<7} {server:<13} volume {:<15} {credential}", service.name(), service.volume());
-        self.edge.stderr.fact("service", &text);
-    }
-
-    /// Stops services that are no longer part of the plan; their data and credentials stay.
-    async fn retire_services(&self) -> Result<(), RunError> {
-        for service in self.ledger.services().iter().filter(|service| !self.plan.wants(service.name())) {
-            let container = self.project.service(service.name());
-            if containers::inspect(&self.host, &self.project, &container).await?.is_some() {
-                service::stop(&self.host, &self.project, service.name()).await?;
-                let text =
-                    format!("{:<7} stopped; its volume {} and its credential stay", service.name(), service.volume());
-                self.edge.stderr.fact("service", &text);
-            }
-        }
-        Ok(())
+    /// The services on their way to the plan.
+    fn services(&mut self) -> Services<'_> {
+        let Self { host, project, plan, ledger, edge, logins, .. } = self;
+        Services { host, project, plan, ledger, edge, logins }
     }
 
     /// Shows what a start would do.
@@ -447,6 +346,7 @@ impl Start {
         for planned in self.plan.services() {
             let container = self.project.service(&planned.name);
             let what = match self.ledger.service(&planned.name) {
+                _ if planned.external.is_some() => "would be used; others run it",
                 None => "would be created, with a new credential",
                 Some(_) if containers::inspect(&self.host, &self.project, &container).await?.is_some() => "is there",
                 Some(_) => "would be started with its data",
@@ -459,7 +359,7 @@ impl Start {
             Some(_) if fresh => "would be replaced: they get other values".to_owned(),
             Some(current) => {
                 let variables = self.variables()?;
-                let image = containers::image(&self.host, self.plan.image(), || {}).await?;
+                let image = images::find(&self.host, self.plan.image(), &self.edge.stderr).await?;
                 let digest = crate::instance::roll::digest(&self.ledger, &self.plan, &image, &variables);
                 if digest == current.digest {
                     "would stay as they are".to_owned()

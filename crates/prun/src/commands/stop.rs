@@ -68,7 +68,11 @@ async fn stop_locked(
     } else {
         let ledger = locked.ledger()?;
         for service in ledger.iter().flat_map(Ledger::services) {
-            edge.stderr.fact("kept", &format!("{:<7} volume {}, credential", service.name(), service.volume()));
+            let place = match service.external() {
+                None => format!("volume {}", service.volume()),
+                Some(_) => format!("the server at {}:{}", service.host(), service.port()),
+            };
+            edge.stderr.fact("kept", &format!("{:<7} {place}, credential", service.name()));
         }
     }
     Ok(Exit::Done)

@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bollard::models::{
-    ContainerCreateBody, ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, ImageInspect, Mount,
-    MountType, MountVolumeOptions, NetworkConnectRequest, NetworkCreateRequest, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, Mount, MountType,
+    MountVolumeOptions, NetworkConnectRequest, NetworkCreateRequest, RestartPolicy, RestartPolicyNameEnum,
     VolumeCreateRequest,
 };
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, DownloadFromContainerOptionsBuilder,
-    InspectContainerOptions, InspectNetworkOptions, ListContainersOptionsBuilder, ListVolumesOptionsBuilder,
-    LogsOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder, InspectContainerOptions, InspectNetworkOptions,
+    ListContainersOptionsBuilder, ListVolumesOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
+    StartContainerOptions, StopContainerOptionsBuilder,
 };
 use futures::{StreamExt, TryStreamExt};
 use pengine::{ApiVersion, Engine};
@@ -331,26 +331,6 @@ pub(crate) async fn remove_network(host: &Engine, project: &Project) -> Result<(
     }
 }
 
-/// Inspects an image, and pulls it if the engine does not have it.
-///
-/// # Errors
-///
-/// [`RunError::ImageMissing`] with the engine's answer.
-pub(crate) async fn image(host: &Engine, name: &str, pulling: impl FnOnce()) -> Result<ImageInspect, RunError> {
-    match host.docker().inspect_image(name).await {
-        Err(error) if is_missing(&error) => {}
-        other => return other.map_err(engine(|| format!("look at image {name}"))),
-    }
-    pulling();
-    // Without a tag the engine would pull all tags.
-    let tagged = name.contains('@') || name.rsplit('/').next().is_some_and(|last| last.contains(':'));
-    let reference = if tagged { name.to_owned() } else { format!("{name}:latest") };
-    let options = CreateImageOptionsBuilder::new().from_image(&reference).build();
-    let pulled = host.docker().create_image(Some(options), None, None).try_for_each(|_| async { Ok(()) }).await;
-    pulled.map_err(|source| RunError::ImageMissing { image: name.to_owned(), source })?;
-    host.docker().inspect_image(name).await.map_err(engine(|| format!("look at image {name}")))
-}
-
 /// Reads the last lines of a container's log; there are none if it cannot be read.
 pub(crate) async fn tail(host: &Engine, name: &str) -> Vec<String> {
     let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail(&TAIL.to_string()).build();
@@ -408,6 +388,26 @@ pub(crate) async fn mounting(
     let running = |container: &&ContainerSummary| container.state == Some(ContainerSummaryStateEnum::RUNNING);
     let mut found = all.iter().filter(|container| names::role(container) == Some(role.as_str()));
     Ok(found.find(|container| running(container) && mounts(container)).and_then(|container| container.id.clone()))
+}
+
+/// Finds a running container, not of this project, that mounts a volume.
+///
+/// # Errors
+///
+/// If the engine does not list containers.
+pub(crate) async fn stranger_with(host: &Engine, project: &Project, volume: &str) -> Result<Option<String>, RunError> {
+    let filters = HashMap::from([("volume".to_owned(), vec![volume.to_owned()])]);
+    let options = ListContainersOptionsBuilder::new().filters(&filters).build();
+    let all = host.docker().list_containers(Some(options)).await.map_err(engine(|| "list containers"))?;
+    let is_ours = |container: &&ContainerSummary| {
+        let label = |name| names::label(container.labels.as_ref(), name);
+        label(names::PROJECT) == Some(project.name()) && label(names::OWNER) == Some(project.owner())
+    };
+    // The engine's filter also takes volumes whose name contains this one.
+    let mounts = |container: &&ContainerSummary| {
+        container.mounts.iter().flatten().any(|mount| mount.name.as_deref() == Some(volume))
+    };
+    Ok(all.iter().filter(mounts).find(|container| !is_ours(container)).map(name_of))
 }
 
 /// Removes a container at once, whatever it does. One that is gone, or about to go, is no error.

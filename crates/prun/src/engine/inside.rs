@@ -60,15 +60,26 @@ pub(crate) async fn run(
             kept.extend_from_slice(&bytes[..bytes.len().min(OUTPUT_LIMIT - kept.len())]);
         }
     }
+    let code = code_of(host, &exec, container).await?;
+    Ok(CommandResult { code, output: kept })
+}
+
+/// Asks for the exit code of a command whose output has ended; -1 if the engine never notes one.
+///
+/// # Errors
+///
+/// [`RunError::Engine`].
+pub(crate) async fn code_of(host: &Engine, exec: &str, container: &str) -> Result<i64, RunError> {
     // The output may end a moment before the engine has noted the exit code.
     for _ in 0..50 {
-        let state = docker.inspect_exec(&exec).await.map_err(engine(doing))?;
+        let state =
+            host.docker().inspect_exec(exec).await.map_err(engine(|| format!("run a command in {container}")))?;
         if let (Some(false), Some(code)) = (state.running, state.exit_code) {
-            return Ok(CommandResult { code, output: kept });
+            return Ok(code);
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    Ok(CommandResult { code: -1, output: kept })
+    Ok(-1)
 }
 
 /// Returns the bytes of a piece of output, of whichever stream.

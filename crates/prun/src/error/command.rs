@@ -96,6 +96,96 @@ pub(crate) enum CommandError {
         /// The kind in the plan.
         planned: ServiceKind,
     },
+    /// A service that prun runs would become one that others run, or the other way round.
+    #[error("service `{service}` is {}; app.toml says otherwise", if *is_own { "prun's own, with data of this project" } else { "a server that others run" })]
+    OwnAndExternal {
+        /// The service.
+        service: String,
+        /// Whether prun runs it.
+        is_own: bool,
+    },
+    /// The data of a service has another database than the plan's.
+    #[error("the data of service `{service}` has the database `{sealed}`; app.toml says `{planned}`")]
+    DatabaseOfData {
+        /// The service.
+        service: String,
+        /// The database that the app uses.
+        sealed: String,
+        /// The database in the plan.
+        planned: String,
+    },
+    /// A server that others run is new or has moved, and its login is not at hand.
+    #[error("the login for service `{service}`, secret `{secret}`, has no value here")]
+    ExternalWithoutLogin {
+        /// The service.
+        service: String,
+        /// The secret.
+        secret: String,
+    },
+    /// The login of a server of others was made by others.
+    #[error("the login of service `{service}` was made by others, and prun cannot change it")]
+    NotRotated {
+        /// The service.
+        service: String,
+    },
+    /// Two servers on one folder would destroy the data in it.
+    #[error("volume `{volume}` is in use by container `{container}`, which is not of this project")]
+    VolumeInUse {
+        /// The volume.
+        volume: String,
+        /// The container.
+        container: String,
+    },
+    /// A service does not run, and so nobody can look into it.
+    #[error("service `{service}` of project `{project}` does not run")]
+    ServiceStopped {
+        /// The service.
+        service: String,
+        /// The project.
+        project: String,
+    },
+    /// The app has no such database in a service.
+    #[error("service `{service}` has no database `{database}` of the app")]
+    NoDatabase {
+        /// The service.
+        service: String,
+        /// The name.
+        database: String,
+        /// The databases that there are.
+        known: Vec<String>,
+    },
+    /// A dump would fill a terminal.
+    #[error("standard output is a terminal, and a dump is not for reading")]
+    DumpToTerminal {
+        /// The service.
+        service: String,
+    },
+    /// Nobody types a dump.
+    #[error("standard input is a terminal, and no dump comes from there")]
+    LoadFromTerminal {
+        /// The service.
+        service: String,
+    },
+    /// A load would replace data.
+    #[error("service `{service}` holds data already: {held}; nothing was read or changed")]
+    HoldsData {
+        /// The service.
+        service: String,
+        /// How much, in words.
+        held: String,
+    },
+    /// Only MongoDB's own programs read and write its dumps.
+    #[error("prun neither dumps nor loads MongoDB")]
+    DumpOfMongodb {
+        /// The service.
+        service: String,
+    },
+    /// Data in a server of others is not replaced.
+    #[error("service `{service}` is a server that others run, and prun loads nothing into it")]
+    LoadIntoExternal {
+        /// The service.
+        service: String,
+    },
     /// The manifest would bring a removed service back.
     #[error("service `{service}` is declared in app.toml:{line}")]
     ServiceDeclared {

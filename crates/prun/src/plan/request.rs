@@ -215,14 +215,29 @@ pub(crate) enum ServicesRequest {
     /// Data that prun did not make.
     Import(ImportRequest),
     /// New passwords for data whose passwords nobody knows.
-    Reset {
-        /// The project.
-        project: Choice,
-        /// The service: its name, or `KIND[:VERSION][=NAME]`.
-        service: String,
-        /// The administrator's name in the data.
-        administrator: Option<String>,
+    Reset(ImportRequest),
+    /// The shell of the service's own client, with further arguments for it.
+    Shell(ToolRequest, Vec<String>),
+    /// The data of a service, to standard output.
+    Dump(ToolRequest),
+    /// Data from standard input.
+    Load {
+        /// Where it goes.
+        tool: ToolRequest,
+        /// Whether it may take the place of what is there.
+        replace: bool,
     },
+}
+
+/// A service whose own client is used.
+#[derive(Clone, Debug)]
+pub(crate) struct ToolRequest {
+    /// The project.
+    pub(crate) project: Choice,
+    /// The service's name.
+    pub(crate) service: String,
+    /// One of the app's databases; the first one if absent.
+    pub(crate) database: Option<String>,
 }
 
 /// A change of a project's operators, or a look at them.

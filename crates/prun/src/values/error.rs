@@ -48,6 +48,16 @@ pub(crate) enum ValuesError {
         /// The variable with the longest value.
         longest: String,
     },
+    /// A secret that should open a server of others does not hold a login.
+    #[error("secret `{secret}` is no login for the server of service `{service}`")]
+    ExternalLogin {
+        /// The service.
+        service: String,
+        /// The secret.
+        secret: String,
+        /// The key of the manifest that names the secret.
+        key: &'static str,
+    },
     /// A variable cannot hold the byte 0.
     #[error("secret `{secret}` holds a NUL, which no variable can")]
     Nul {

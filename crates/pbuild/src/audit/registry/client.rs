@@ -9,8 +9,7 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION, WWW_AUTHENTICA
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
-use pbuildkit::Registries;
-use pengine::Environment;
+use pengine::{Environment, Registries};
 use pimage::BlobRequest;
 use zeroize::Zeroizing;
 
@@ -159,8 +158,9 @@ impl Client {
 
     /// Logs in as the registry's challenge demands, and returns whether docker had credentials for the registry.
     async fn log_in(&self, refusal: &Response<Incoming>) -> Result<bool, RegistryError> {
-        let (user, secret) = self.registries.login(self.reference.host()).await.map_err(RegistryError::Credentials)?;
-        let (user, secret) = (Zeroizing::new(user), Zeroizing::new(secret));
+        let login = self.registries.login(self.reference.host()).await;
+        let login = login.map_err(|error| RegistryError::Credentials(error.to_string()))?;
+        let (user, secret) = (Zeroizing::new(login.user), Zeroizing::new(login.secret));
         let known = !secret.is_empty();
         let challenges = refusal.headers().get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
         let challenges: Vec<Challenge> = challenges.flat_map(Challenge::parse).collect();

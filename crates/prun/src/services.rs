@@ -1,0 +1,220 @@
+//! The services of a project on their way to the plan: added to the ledger, started, proven, taken out.
+
+use std::cell::RefCell;
+
+use bollard::models::ImageInspect;
+use pcredential::{Ledger, NewService, Phase, ServiceRecord};
+use pengine::Engine;
+
+use crate::edge::{Edge, now};
+use crate::engine::{containers, images};
+use crate::error::RunError;
+use crate::error::command::CommandError;
+use crate::names::Project;
+use crate::plan::{Plan, PlannedService};
+use crate::service::{self, Effect};
+use crate::state::LockedState;
+use crate::values::external::Logins;
+
+/// The services, and what their way needs.
+pub(crate) struct Services<'a> {
+    pub(crate) host: &'a Engine,
+    pub(crate) project: &'a Project,
+    pub(crate) plan: &'a Plan,
+    pub(crate) ledger: &'a mut Ledger,
+    pub(crate) edge: &'a Edge,
+    pub(crate) logins: &'a mut Logins,
+}
+
+impl Services<'_> {
+    /// Brings the ledger to the plan, and returns whether it changed. Data that prun did not make never gets a fresh
+    /// credential.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::ExistingVolume`]; [`CommandError`] where the plan and the data do not fit.
+    pub(crate) async fn add(&mut self) -> Result<bool, RunError> {
+        let mut changed = self.ledger.services().is_empty();
+        for planned in self.plan.services() {
+            match self.ledger.service(&planned.name) {
+                Some(known) => check(planned, known)?,
+                None if planned.external.is_none() => {
+                    let volume = self.project.service(&planned.name);
+                    if containers::volume_exists(self.host, &volume).await? {
+                        return Err(RunError::ExistingVolume { service: planned.name.clone(), volume });
+                    }
+                    self.ledger.add(NewService { volume: &volume, ..new_service(planned, &image(planned)) });
+                    changed = true;
+                }
+                None => {}
+            }
+            changed |= self.connect(planned)?;
+            // Unless the plan names an image, the one that made the data stays.
+            let other =
+                |image: &&String| self.ledger.service(&planned.name).is_some_and(|known| known.image() != **image);
+            if let Some(image) = planned.image.as_ref().filter(other) {
+                self.ledger.set_image(&planned.name, image);
+                changed = true;
+            }
+            changed |= self.ledger.agree(&planned.name, &planned.terms);
+        }
+        Ok(changed)
+    }
+
+    /// Takes over what the plan says of a server that others run.
+    fn connect(&mut self, planned: &PlannedService) -> Result<bool, RunError> {
+        let Some(external) = &planned.external else { return Ok(false) };
+        if let Some(login) = self.logins.take(&planned.name) {
+            let image = image(planned);
+            return Ok(self.ledger.connect(new_service(planned, &image), external.server.clone(), login));
+        }
+        let known = self.ledger.service(&planned.name);
+        let as_known = known.is_some_and(|known| {
+            known.external() == Some(&external.server) && known.database().map(str::to_owned) == planned.database
+        });
+        match as_known {
+            true => Ok(false),
+            false => {
+                let (service, secret) = (planned.name.clone(), external.login.secret().to_owned());
+                Err(CommandError::ExternalWithoutLogin { service, secret }.into())
+            }
+        }
+    }
+
+    /// Makes sure that every service runs and accepts its credential, which must be sealed by now.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`service::wait`] and of the engine. Nothing that runs is touched before every image is there.
+    pub(crate) async fn start(&mut self, locked: &LockedState<'_>) -> Result<(), RunError> {
+        let planned: Vec<&ServiceRecord> =
+            self.ledger.services().iter().filter(|service| self.plan.wants(service.name())).collect();
+        let mut found: Vec<ImageInspect> = Vec::new();
+        for service in &planned {
+            let image = images::find(self.host, service.image(), &self.edge.stderr).await;
+            found.push(image.map_err(|error| error.of_service(service.name()))?);
+            check_volume(self.host, self.project, service.volume()).await?;
+        }
+        containers::ensure_network(self.host, self.project).await?;
+        for (service, image) in planned.iter().zip(&found) {
+            let started = service::start(self.host, self.project, self.ledger, service, image).await?;
+            self.report(service, started);
+        }
+        let waited_for: RefCell<Vec<&str>> = RefCell::new(planned.iter().map(|service| service.name()).collect());
+        let waits = planned.iter().map(|service| async {
+            let took = service::wait(self.host, self.project, service, self.plan.service_patience()).await?;
+            waited_for.borrow_mut().retain(|name| *name != service.name());
+            Ok::<_, RunError>(format!("{} {}", service.name(), pscreen::words::seconds(took)))
+        });
+        let seconds = self.plan.service_patience().as_secs();
+        let what = || format!("{} until a login works, at most {seconds}s", waited_for.borrow().join(", "));
+        let ready = self.edge.patiently(what, futures::future::try_join_all(waits)).await?;
+        if !ready.is_empty() {
+            self.edge.stderr.fact("ready", &ready.join(" · "));
+        }
+        let name_of = |service: &&&ServiceRecord| service.name().to_owned();
+        let proven: Vec<String> =
+            planned.iter().filter(|service| !service.is_settled()).map(|service| name_of(&service)).collect();
+        if proven.is_empty() {
+            return Ok(());
+        }
+        let is_reset = |service: &&&ServiceRecord| service.phase() == Phase::Resetting;
+        let reset: Vec<String> = planned.iter().filter(is_reset).map(|service| name_of(&service)).collect();
+        proven.iter().for_each(|name| self.ledger.prove(name));
+        locked.seal_ledger(self.ledger).await?;
+        // A service that set new passwords was started in a special way for that; it is started again in the usual way.
+        for service in self.ledger.services().iter().filter(|service| reset.contains(&service.name().to_owned())) {
+            let image = images::find(self.host, service.image(), &self.edge.stderr).await?;
+            service::start(self.host, self.project, self.ledger, service, &image).await?;
+            service::wait(self.host, self.project, service, self.plan.service_patience()).await?;
+        }
+        Ok(())
+    }
+
+    fn report(&self, service: &ServiceRecord, started: Effect) {
+        let credential = match (service.phase(), started, service.external()) {
+            (Phase::Sealed, _, Some(_)) => "others run it: the login of your secret is tried",
+            (Phase::Imported, _, Some(_)) => "others run it: the app gets a login of its own",
+            (Phase::Proven, _, Some(_)) => "others run it",
+            (Phase::Sealed, _, None) => "credential created, sealed",
+            (Phase::Imported, _, None) => "imported: the app gets a login of its own",
+            (Phase::Resetting, _, _) => "gets new passwords",
+            (Phase::Proven, Effect::Created, None) => "started with its own credential",
+            (Phase::Proven, Effect::Running, None) => "runs",
+        };
+        let version = service.image().rsplit_once(':').map_or("", |(_, tag)| tag);
+        let (server, place) = match service.external() {
+            None => (format!("{} {version}", service.kind()), format!("volume {:<15}", service.volume())),
+            Some(_) => (service.kind().to_string(), format!("{}:{}", service.host(), service.port())),
+        };
+        let text = format!("{:<7} {server:<13} {place} {credential}", service.name());
+        self.edge.stderr.fact("service", &text);
+    }
+
+    /// Stops services that are no longer part of the plan; their data and credentials stay.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Engine`].
+    pub(crate) async fn retire(&self) -> Result<(), RunError> {
+        for service in self.ledger.services().iter().filter(|service| !self.plan.wants(service.name())) {
+            let container = self.project.service(service.name());
+            if containers::inspect(self.host, self.project, &container).await?.is_some() {
+                service::stop(self.host, self.project, service.name()).await?;
+                let what = match service.external() {
+                    None => format!("stopped; its volume {} and its credential stay", service.volume()),
+                    Some(_) => "left alone; its credential stays".to_owned(),
+                };
+                self.edge.stderr.fact("service", &format!("{:<7} {what}", service.name()));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn image(planned: &PlannedService) -> String {
+    planned.image.clone().unwrap_or_else(|| planned.kind.image(None))
+}
+
+fn new_service<'a>(planned: &'a PlannedService, image: &'a str) -> NewService<'a> {
+    NewService {
+        name: &planned.name,
+        kind: planned.kind,
+        image,
+        volume: "",
+        database: planned.database.as_deref(),
+        created: now(),
+    }
+}
+
+/// Checks that a service of the plan is the one that the data is of.
+fn check(planned: &PlannedService, known: &ServiceRecord) -> Result<(), CommandError> {
+    let service = planned.name.clone();
+    if known.kind() != planned.kind {
+        return Err(CommandError::KindOfData { service, sealed: known.kind(), planned: planned.kind });
+    }
+    if known.external().is_some() != planned.external.is_some() {
+        return Err(CommandError::OwnAndExternal { service, is_own: known.external().is_none() });
+    }
+    match (known.database(), &planned.database) {
+        (Some(sealed), Some(other)) if sealed != other && planned.external.is_none() => {
+            Err(CommandError::DatabaseOfData { service, sealed: sealed.to_owned(), planned: other.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks that no running container of others uses a volume: two servers on one folder destroy the data in it.
+///
+/// # Errors
+///
+/// [`CommandError::VolumeInUse`]; [`RunError::Engine`].
+pub(crate) async fn check_volume(host: &Engine, project: &Project, volume: &str) -> Result<(), RunError> {
+    if volume.is_empty() {
+        return Ok(());
+    }
+    match containers::stranger_with(host, project, volume).await? {
+        None => Ok(()),
+        Some(container) => Err(CommandError::VolumeInUse { volume: volume.to_owned(), container }.into()),
+    }
+}
