@@ -8,7 +8,7 @@ use ptest::Scene;
 use serde_json::Value;
 
 /// Every table: where its keys stand in the schema, and a manifest that has an unknown key there.
-const TABLES: [(&str, &str); 9] = [
+const TABLES: [(&str, &str); 12] = [
     ("", "zzzzzzzzzz = 1\nsecrets = {}\n"),
     ("/properties/build", "[build]\nzzzzzzzzzz = 1\n"),
     ("/properties/env_files/items", "env_files = [{ zzzzzzzzzz = 1 }]\n"),
@@ -16,6 +16,9 @@ const TABLES: [(&str, &str); 9] = [
     ("/properties/secrets/additionalProperties/properties/from", "[secrets.A.from]\nzzzzzzzzzz = 1\n"),
     ("/properties/services/additionalProperties", "[services.a]\nzzzzzzzzzz = 1\n"),
     ("/properties/init/items", "[[init]]\nzzzzzzzzzz = 1\n"),
+    ("/properties/processes/additionalProperties", "[processes.a]\nzzzzzzzzzz = 1\n"),
+    ("/properties/processes/additionalProperties/properties/health", "[processes.a.health]\nzzzzzzzzzz = 1\n"),
+    ("/properties/processes/additionalProperties/properties/schedule", "[processes.a.schedule]\nzzzzzzzzzz = 1\n"),
     ("/properties/run", "[run]\nzzzzzzzzzz = 1\n"),
     ("/properties/run/properties/health", "[run.health]\nzzzzzzzzzz = 1\n"),
 ];

@@ -1,4 +1,4 @@
-//! The manifest `app.toml`: names, services, steps; never a value.
+//! The manifest `app.toml`: names, services, processes, steps; never a value.
 //!
 //! Bytes enter through [`Manifest::parse`], which checks every rule that a file alone can break, and leave as plain
 //! types; inside the tools nobody checks again. An error says file, line and column, the nearest known key, and shows
@@ -32,9 +32,12 @@ mod duration;
 mod env_file;
 mod error;
 mod excerpt;
+mod health;
 mod manifest;
 mod names;
+mod process;
 mod run;
+mod schedule;
 mod secret;
 mod service;
 mod table;
@@ -43,9 +46,12 @@ mod template;
 pub use composition::{Composed, Composition, CompositionError, Deferred};
 pub use env_file::{EnvFile, EnvFileDialect};
 pub use error::{ManifestError, ManifestFault, nearest};
+pub use health::{Check, Health};
 pub use manifest::{Build, Inject, Manifest, foreign_key};
 pub use names::is_reference;
-pub use run::{Check, Deliver, Health, Init, Mount, Port, Run, Volume, VolumeSource};
+pub use process::{APP, Process, Processes, memory, processors};
+pub use run::{Deliver, Init, Mount, Port, Run, Volume, VolumeSource};
+pub use schedule::{Cron, Schedule};
 pub use secret::{Delivery, Origin, Parts, Scope, Secret};
 pub use service::{Family, Kind, Service, is_tag};
 pub use template::{Part, Template};

@@ -5,3 +5,4 @@ pub(crate) mod attached;
 pub(crate) mod containers;
 pub(crate) mod inside;
 pub(crate) mod lines;
+pub(crate) mod log;

@@ -25,11 +25,13 @@ pub mod environment;
 pub mod http;
 pub mod init;
 pub mod keep;
+mod number;
 mod prefix;
 pub mod program;
+pub mod schedule;
 pub mod target;
 
-pub use action::{Action, UsageError};
+pub use action::{Action, Job, Request, UsageError};
 pub use prefix::Prefixer;
 
 /// Where the values of one generation are mounted in the app's container.
@@ -42,6 +44,8 @@ pub const INIT_FILE: &str = "/run/prun/init";
 pub const READY_FILE: &str = "/run/prun/ready";
 /// Where this program is mounted in the app's container; the directory is also the lock of the init commands.
 pub const HOME: &str = "/.prun";
+/// The beginning of the name of a lock in that directory; the name of a scheduled process follows.
+pub const JOB_LOCK: &str = "job-";
 /// Where the sealed state of a project is mounted in the containers that read or change it.
 pub const STATE: &str = "/state";
 /// The list of instances that the forwarder reads for each connection.

@@ -5,7 +5,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::action::port;
+use crate::number::port;
 
 /// One instance that takes connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

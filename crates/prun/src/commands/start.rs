@@ -21,10 +21,11 @@ use crate::instance::forwarder;
 use crate::instance::roll::{self, Instances, Replacement, Roll};
 use crate::instance::sweep::sweep;
 use crate::names::Project;
-use crate::plan::Plan;
 use crate::plan::error::PlanError;
+use crate::plan::process::PlannedProcess;
 use crate::plan::record::Record;
 use crate::plan::request::StartRequest;
+use crate::plan::{Goal, Plan};
 use crate::project::{connect_to_deliver, manifest};
 use crate::rotation::Rotation;
 use crate::service::{self, Effect};
@@ -55,15 +56,6 @@ pub(crate) async fn run(request: &StartRequest, edge: &Edge) -> Result<Exit, Fai
     };
     let outcome = outcome.await;
     outcome.map_err(|failure| failure.behind(&start.edge))
-}
-
-/// The purpose of a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Goal {
-    /// Instances of the app.
-    Instances,
-    /// A command in a container of its own.
-    Command,
 }
 
 /// Reads the user's secrets, each once, and returns them with an edge whose output is redacted.
@@ -129,7 +121,7 @@ impl Start {
         let nothing = Manifest::default();
         let declared = found.as_ref().map_or(&nothing, |found| &found.manifest);
         let folder = found.as_ref().map_or(Path::new("."), FoundManifest::directory);
-        let mut plan = Plan::new(&request.order, declared, folder)?;
+        let mut plan = Plan::new(&request.order, declared, folder, goal)?;
         let caller = Caller::of_process(found.as_ref().map(FoundManifest::directory));
         let connected = match Self::connect(request, &plan, caller, edge).await {
             // These are told first: nothing is read, and no command is run, for a project that is not the user's.
@@ -167,10 +159,13 @@ impl Start {
         let deferred = plan.composed().iter().map(|secret| secret.name.clone()).collect();
         let text = found.as_ref().map(|found| found.text.clone());
         let origin = found.as_ref().map_or(plan.project_from(), |_| "from app.toml");
-        let extent = match (goal, plan.replicas()) {
+        let extent = match (goal, plan.processes()) {
             (Goal::Command, _) => "one command".to_owned(),
-            (Goal::Instances, 1) => "1 instance".to_owned(),
-            (Goal::Instances, count) => format!("{count} instances"),
+            (Goal::Instances, [_]) => pscreen::words::counted(plan.instances(), "instance"),
+            (Goal::Instances, several) => {
+                let of = |process: &PlannedProcess| format!("{} {}", process.replicas(), process.name());
+                several.iter().map(of).collect::<Vec<_>>().join(", ")
+            }
         };
         edge.stderr.fact("app", &format!("{} ({}, {extent})  {origin}", plan.project(), plan.image()));
 
@@ -287,10 +282,14 @@ impl Start {
         self.retire_services().await?;
         match change {
             Replacement::None => self.edge.stderr.line("nothing to change: the app runs as it should"),
-            Replacement::Restored | Replacement::Replaced => {}
+            Replacement::Checked | Replacement::Restored | Replacement::Replaced => {}
         }
         for address in forwarder::addresses(&self.host, &self.project).await? {
-            self.edge.stderr.fact("open", &address);
+            let of = match (&address.process, self.plan.processes()) {
+                (Some(process), [_, _, ..]) => format!("  {process}"),
+                (Some(_) | None, _) => String::new(),
+            };
+            self.edge.stderr.fact("open", &format!("{}{of}", address.url));
         }
         Ok(Exit::Done)
     }
@@ -339,7 +338,8 @@ impl Start {
         }
         let waited_for: RefCell<Vec<&str>> = RefCell::new(planned.iter().map(|service| service.name()).collect());
         let waits = planned.iter().map(|service| async {
-            let took = service::wait(&self.host, &self.project, service, self.plan.service_patience()).await?;
+            let (patience, redactor) = (self.plan.service_patience(), self.edge.stderr.redactor());
+            let took = service::wait(&self.host, &self.project, service, patience, redactor).await?;
             waited_for.borrow_mut().retain(|name| *name != service.name());
             Ok::<_, RunError>(format!("{} {}", service.name(), pscreen::words::seconds(took)))
         });
@@ -368,7 +368,8 @@ impl Start {
         for service in self.ledger.services().iter().filter(|service| reset.contains(&service.name().to_owned())) {
             let image = containers::image(&self.host, service.image(), || {}).await?;
             service::start(&self.host, &self.project, &self.ledger, service, &image).await?;
-            service::wait(&self.host, &self.project, service, self.plan.service_patience()).await?;
+            let (patience, redactor) = (self.plan.service_patience(), self.edge.stderr.redactor());
+            service::wait(&self.host, &self.project, service, patience, redactor).await?;
         }
         Ok(())
     }

@@ -12,18 +12,15 @@ use bollard::models::{
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, CreateImageOptionsBuilder, DownloadFromContainerOptionsBuilder,
     InspectContainerOptions, InspectNetworkOptions, ListContainersOptionsBuilder, ListVolumesOptionsBuilder,
-    LogsOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
+    RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
 };
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use pengine::{ApiVersion, Engine};
 
 use crate::engine::archive;
-use crate::engine::inside::bytes_of;
 use crate::error::{RunError, engine, is_conflict, is_missing};
 use crate::names::{self, Project, Role};
 
-/// How many lines of a log an error shows.
-const TAIL: usize = 12;
 /// The first version in which containers of one network may end at the same time. Docker 20.10 can deadlock then
 /// (`getSvcRecords` against `getNetworksFromStore`), and no other property of an engine tells whether it does.
 const SAFE_TOGETHER: ApiVersion = ApiVersion { major: 1, minor: 44 };
@@ -344,19 +341,6 @@ pub(crate) async fn image(host: &Engine, name: &str, pulling: impl FnOnce()) -> 
     let pulled = host.docker().create_image(Some(options), None, None).try_for_each(|_| async { Ok(()) }).await;
     pulled.map_err(|source| RunError::ImageMissing { image: name.to_owned(), source })?;
     host.docker().inspect_image(name).await.map_err(engine(|| format!("look at image {name}")))
-}
-
-/// Reads the last lines of a container's log; there are none if it cannot be read.
-pub(crate) async fn tail(host: &Engine, name: &str) -> Vec<String> {
-    let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail(&TAIL.to_string()).build();
-    let mut stream = host.docker().logs(name, Some(options));
-    let mut text = Vec::new();
-    while let Some(Ok(piece)) = stream.next().await {
-        text.extend_from_slice(bytes_of(&piece));
-    }
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-    lines[lines.len().saturating_sub(TAIL)..].to_vec()
 }
 
 /// Reads a file in a container, whether that runs or not.
