@@ -8,7 +8,7 @@ use ptest::Scene;
 use serde_json::Value;
 
 /// Every table: the path of its keys in the schema, and a manifest with an unknown key in the table.
-const TABLES: [(&str, &str); 10] = [
+const TABLES: [(&str, &str); 13] = [
     ("", "zzzzzzzzzz = 1\nsecrets = {}\n"),
     ("/properties/build", "[build]\nzzzzzzzzzz = 1\n"),
     ("/properties/env_files/items", "env_files = [{ zzzzzzzzzz = 1 }]\n"),
@@ -20,6 +20,9 @@ const TABLES: [(&str, &str); 10] = [
         "[services.a]\nkind = \"postgres\"\nexternal = { zzzzzzzzzz = 1 }\n",
     ),
     ("/properties/init/items", "[[init]]\nzzzzzzzzzz = 1\n"),
+    ("/properties/processes/additionalProperties", "[processes.a]\nzzzzzzzzzz = 1\n"),
+    ("/properties/processes/additionalProperties/properties/health", "[processes.a.health]\nzzzzzzzzzz = 1\n"),
+    ("/properties/processes/additionalProperties/properties/schedule", "[processes.a.schedule]\nzzzzzzzzzz = 1\n"),
     ("/properties/run", "[run]\nzzzzzzzzzz = 1\n"),
     ("/properties/run/properties/health", "[run.health]\nzzzzzzzzzz = 1\n"),
 ];

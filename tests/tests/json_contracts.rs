@@ -159,7 +159,7 @@ fn the_lines_among_buildkits_follow_their_schema() {
 }
 
 #[test]
-fn variables_follow_their_schema() {
+fn variables_and_what_runs_follow_their_schemas() {
     let engine = Engine::get(Flavour::Modern);
     let app = App::new(&engine, "contract");
     let key = app.scene.oracle().token("APP_KEY");
@@ -169,4 +169,8 @@ fn variables_follow_their_schema() {
     injected.expect_code(0);
     follows("injected", injected.stdout_bytes());
     assert_eq!(injected.json()["variables"].as_array().map(Vec::len), Some(2), "{injected:?}");
+    let ps = app.prun(&["ps", "--json"]).run();
+    ps.expect_code(0);
+    follows("ps", ps.stdout_bytes());
+    assert_eq!(ps.json()["instances"][0]["process"], "app", "{ps:?}");
 }

@@ -1,4 +1,4 @@
-//! The manifest `app.toml`, which holds names, services and steps, but never a value.
+//! The manifest `app.toml`: names, services, processes, steps; never a value.
 //!
 //! Bytes enter through [`Manifest::parse`], which checks every rule that can be checked with the file alone. They
 //! leave as plain types, which no other code has to check again. An error has the file, the line, the column and the
@@ -33,9 +33,12 @@ mod duration;
 mod env_file;
 mod error;
 mod excerpt;
+mod health;
 mod manifest;
 mod names;
+mod process;
 mod run;
+mod schedule;
 mod secret;
 mod service;
 mod table;
@@ -44,9 +47,12 @@ mod template;
 pub use composition::{Composed, Composition, CompositionError, Deferred};
 pub use env_file::{EnvFile, EnvFileDialect};
 pub use error::{ManifestError, ManifestFault, nearest};
+pub use health::{Check, Health};
 pub use manifest::{Build, Inject, Manifest, foreign_key};
 pub use names::is_reference;
-pub use run::{Check, Deliver, Health, Init, Mount, Port, Run, Volume, VolumeSource};
+pub use process::{APP, Process, Processes, memory, processors};
+pub use run::{Deliver, Init, Mount, Port, Run, Volume, VolumeSource};
+pub use schedule::{Cron, Schedule};
 pub use secret::{Delivery, Origin, Parts, Scope, Secret};
 pub use service::{External, ExternalLogin, Family, Kind, Rights, Service, is_tag};
 pub use template::{Part, Template};

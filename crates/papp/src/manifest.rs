@@ -8,9 +8,10 @@ use toml::de::{DeTable, DeValue};
 
 use crate::env_file::{ENV_FILE, is_below};
 use crate::error::{Lines, Located, ManifestError, ManifestFault, nearest};
-use crate::run::{INIT, RUN};
-use crate::table::{Table, as_table, broken, string, wrong_type};
-use crate::{Delivery, EnvFile, Family, Init, Run, Scope, Secret, Service, names};
+use crate::process::PROCESS;
+use crate::run::{INIT, OF_ONE_PROCESS, RUN};
+use crate::table::{At, Table, as_table, broken, pairs_of, wrong_type};
+use crate::{Delivery, EnvFile, Family, Init, Process, Processes, Run, Scope, Secret, Service, names};
 
 /// Which steps get the build's secrets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,15 +58,18 @@ pub struct Manifest {
     pub services: Vec<Service>,
     /// The commands that run before the main process, in order.
     pub init: Vec<Init>,
-    /// How it is started.
+    /// The processes, in the order of the text.
+    pub processes: Processes,
+    /// What all of them share.
     pub run: Run,
 }
 
-pub(crate) const TOP: &[&str] = &["name", "image", "build", "env_files", "env", "secrets", "services", "init", "run"];
+pub(crate) const TOP: &[&str] =
+    &["name", "image", "build", "env_files", "env", "secrets", "services", "init", "processes", "run"];
 pub(crate) const BUILD: &[&str] = &["context", "dockerfile", "target", "args", "inject"];
 
 /// Keys that no other program's file has.
-const OURS: &[&str] = &["secrets", "env_files", "init"];
+const OURS: &[&str] = &["secrets", "env_files", "init", "processes"];
 
 /// Finds the key by which a file is known for another program's: one that no manifest has, and that is no slip of the pen,
 /// in a file that has none of the keys that only manifests have. `None` for a manifest, also for one with mistakes.
@@ -124,6 +128,7 @@ impl Manifest {
             secrets: named(&top, "secrets", &lines, Secret::read)?,
             services: named(&top, "services", &lines, Service::read)?,
             init: init(&top, &lines)?,
+            processes: processes(&top, &lines)?,
             run: run(&top, &lines)?,
         };
         manifest.check(&top)?;
@@ -158,6 +163,11 @@ impl Manifest {
                 let why = "are both primary; one service owns the standard names";
                 return Err(conflict(top, ("services", &service.name), ("services", &rival.name), why));
             }
+        }
+        let twin = |process: &&Process| self.service(&process.name).is_some();
+        if let Some(process) = self.processes.iter().find(twin) {
+            let why = "have one name, by which `prun logs` chooses";
+            return Err(conflict(top, ("processes", &process.name), ("services", &process.name), why));
         }
         Ok(())
     }
@@ -239,6 +249,34 @@ fn build(top: &Table<'_>) -> Result<Build, Located> {
     })
 }
 
+/// Reads the processes. Without the table there is one, which runs the image's own command as `[run]` says.
+fn processes(top: &Table<'_>, lines: &Lines) -> Result<Processes, Located> {
+    let run = top.table("run")?.map(|(table, span)| Table::open("run", table, span, RUN)).transpose()?;
+    let Some((table, span)) = top.table("processes")? else {
+        return Ok(Processes::one(run.map_or_else(|| Ok(Process::default()), |run| Process::of_run(&run, lines))?));
+    };
+    if let Some((run, key)) =
+        run.and_then(|run| OF_ONE_PROCESS.iter().find(|key| run.get(key).is_some()).map(|key| (run, key)))
+    {
+        return Err(run.conflict_with(
+            key,
+            "processes",
+            "exclude each other: with processes it stands below one of them",
+        ));
+    }
+    let names = Table::of_names("processes", table, span.clone());
+    let read = |(name, value): (At<&str>, &Spanned<DeValue<'_>>)| {
+        let path = names.path(name.value);
+        if !names::is_label(name.value) {
+            return Err(broken(&path, names::LABEL, name.span));
+        }
+        let (table, span) = as_table(&path, value)?;
+        Process::read(name.value, &Table::open(&path, table, span, PROCESS)?, lines)
+    };
+    let all: Vec<Process> = names.entries().into_iter().map(read).collect::<Result<_, _>>()?;
+    Processes::new(all).ok_or_else(|| broken("processes", "name at least one process", span))
+}
+
 fn run(top: &Table<'_>, lines: &Lines) -> Result<Run, Located> {
     match top.table("run")? {
         Some((table, span)) => Run::read(&Table::open("run", table, span, RUN)?, lines),
@@ -257,23 +295,9 @@ fn env_files(top: &Table<'_>, lines: &Lines) -> Result<Vec<EnvFile>, Located> {
 
 /// Reads a table of variables, `NAME = "value"`.
 fn pairs(parent: &Table<'_>, key: &str) -> Result<Vec<(String, String)>, Located> {
-    let Some((table, span)) = parent.table(key)? else {
-        return Ok(Vec::new());
-    };
-    let table = Table::of_names(&parent.path(key), table, span);
-    let mut pairs = Vec::new();
-    for (name, value) in table.entries() {
-        let path = table.path(name.value);
-        if !names::is_variable(name.value) {
-            return Err(broken(&path, "be a variable's name: letters, digits and `_`", name.span));
-        }
-        let value = string(&path, value)?;
-        if value.value.contains('\0') {
-            return Err(broken(&path, "hold no NUL character", value.span));
-        }
-        pairs.push((name.value.to_owned(), value.value));
-    }
-    Ok(pairs)
+    let name = ("be a variable's name: letters, digits and `_`", names::is_variable as fn(&str) -> bool);
+    let value = ("hold no NUL character", (|value: &str| !value.contains('\0')) as fn(&str) -> bool);
+    pairs_of(parent, key, name, value)
 }
 
 /// Reads a table of tables whose keys are names.

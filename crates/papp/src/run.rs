@@ -1,4 +1,4 @@
-//! `[run]` and `[[init]]`: how the app is started.
+//! `[run]` and `[[init]]`: what all processes of the app share when they are started.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -21,31 +21,6 @@ pub enum Deliver {
     Environment,
     /// The values are in files in memory, and `NAME_FILE` variables hold the paths.
     Files,
-}
-
-/// The check by which prun decides that an instance is healthy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Check {
-    /// A GET request for this path must return a status below 400.
-    Http {
-        /// The path, with its leading slash.
-        path: String,
-        /// The container's port. If it is `None`, it is the first published port.
-        port: Option<u16>,
-    },
-    /// A command in the instance must exit with code 0.
-    Command(Vec<String>),
-}
-
-/// The health check, which is `health` in the manifest.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Health {
-    /// The check itself.
-    pub check: Check,
-    /// The time that an instance has to become healthy, if the manifest says so.
-    pub timeout: Option<Duration>,
-    /// The line that declares the check, from 1.
-    pub line: usize,
 }
 
 /// A published port in docker's syntax, without ranges.
@@ -164,45 +139,36 @@ pub struct Mount {
     pub line: usize,
 }
 
-/// The table `[run]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// `[run]`: what all processes of the app share.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Run {
-    /// The number of instances, from 1 to 100.
-    pub replicas: u32,
-    /// The published ports.
-    pub ports: Vec<Port>,
     /// The mounted volumes.
     pub volumes: Vec<Mount>,
     /// The way in which values reach the app.
     pub deliver: Deliver,
-    /// The health check of the app.
-    pub health: Option<Health>,
-}
-
-impl Default for Run {
-    fn default() -> Self {
-        Self { replicas: 1, ports: Vec::new(), volumes: Vec::new(), deliver: Deliver::default(), health: None }
-    }
 }
 
 pub(crate) const RUN: &[&str] = &["replicas", "ports", "volumes", "deliver", "health"];
-const HEALTH: &[&str] = &["http", "port", "command", "timeout"];
+/// The keys of `[run]` that are about the one process of an app without a table of processes.
+pub(crate) const OF_ONE_PROCESS: &[&str] = &["replicas", "ports", "health"];
 
 impl Run {
     pub(crate) fn read(table: &Table<'_>, lines: &Lines) -> Result<Self, Located> {
         let mount = |item: At<Volume>| Mount { volume: item.value, line: lines.line(item.span.start) };
         let volumes = items(table, "volumes", Volume::parse, "hold volumes such as \"uploads:/srv/uploads\"")?;
-        let ports = items(table, "ports", Port::parse, "hold ports such as \"127.0.0.1:8080:80\"")?;
         Ok(Self {
-            replicas: table.number("replicas", 1..=100, "be a whole number from 1 to 100")?.unwrap_or(1),
-            ports: ports.into_iter().map(|item| item.value).collect(),
             volumes: volumes.into_iter().map(mount).collect(),
             deliver: table
                 .choice("deliver", &["shim", "env", "files"], &[Deliver::Shim, Deliver::Environment, Deliver::Files])?
                 .unwrap_or_default(),
-            health: health(table, lines)?,
         })
     }
+}
+
+/// Reads the published ports of a process.
+pub(crate) fn ports(table: &Table<'_>) -> Result<Vec<Port>, Located> {
+    let ports = items(table, "ports", Port::parse, "hold ports such as \"127.0.0.1:8080:80\"")?;
+    Ok(ports.into_iter().map(|item| item.value).collect())
 }
 
 fn items<T>(
@@ -216,28 +182,6 @@ fn items<T>(
         None => Err(broken(&table.path(key), rule, item.span)),
     };
     table.strings(key)?.unwrap_or_default().into_iter().map(read).collect()
-}
-
-fn health(run: &Table<'_>, lines: &Lines) -> Result<Option<Health>, Located> {
-    let Some((table, span)) = run.table("health")? else {
-        return Ok(None);
-    };
-    let table = Table::open(&run.path("health"), table, span, HEALTH)?;
-    let path = table.checked("http", "be a path such as \"/healthz\"", |path| {
-        path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic())
-    })?;
-    let port = table.number("port", 1..=65_535, "be a port from 1 to 65535")?;
-    let command = table.command("command")?;
-    let timeout = time(&table, "timeout")?;
-    if port.is_some() && path.is_none() {
-        return Err(table.conflict("port", "http", "belong together"));
-    }
-    let check = match (path, command) {
-        (Some(path), None) => Check::Http { path, port: port.and_then(|port| u16::try_from(port).ok()) },
-        (None, Some(command)) => Check::Command(command),
-        _ => return Err(broken(table.place(), "name exactly one of `http` and `command`", table.span())),
-    };
-    Ok(Some(Health { check, timeout, line: lines.line(table.span().start) }))
 }
 
 /// A command that runs before the main process of every instance.

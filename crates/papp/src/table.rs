@@ -178,10 +178,45 @@ impl<'t> Table<'t> {
         Located { span: self.span.clone(), fault }
     }
 
+    /// Names a key of this table and a key of the top that exclude each other.
+    pub(crate) fn conflict_with(&self, one: &str, other: &str, why: &'static str) -> Located {
+        let span = self.get(one).map_or(self.span.clone(), Spanned::span);
+        Located { span, fault: ManifestFault::Conflict { one: self.path(one), other: other.to_owned(), why } }
+    }
+
     pub(crate) fn conflict(&self, one: &str, other: &str, why: &'static str) -> Located {
         let span = self.get(one).map_or(self.span.clone(), Spanned::span);
         Located { span, fault: ManifestFault::Conflict { one: self.path(one), other: self.path(other), why } }
     }
+}
+
+/// A rule, as the end of "`key` must …", and whether a text keeps it.
+pub(crate) type Rule = (&'static str, fn(&str) -> bool);
+
+/// Reads a table of names and texts within a table, in the order of the text; an absent one is empty.
+pub(crate) fn pairs_of(
+    parent: &Table<'_>,
+    key: &str,
+    (name_rule, is_name): Rule,
+    (value_rule, is_value): Rule,
+) -> Result<Vec<(String, String)>, Located> {
+    let Some((table, span)) = parent.table(key)? else {
+        return Ok(Vec::new());
+    };
+    let table = Table::of_names(&parent.path(key), table, span);
+    let mut pairs = Vec::new();
+    for (name, value) in table.entries() {
+        let path = table.path(name.value);
+        if !is_name(name.value) {
+            return Err(broken(&path, name_rule, name.span));
+        }
+        let value = string(&path, value)?;
+        if !is_value(&value.value) {
+            return Err(broken(&path, value_rule, value.span));
+        }
+        pairs.push((name.value.to_owned(), value.value));
+    }
+    Ok(pairs)
 }
 
 pub(crate) fn as_table<'t>(

@@ -12,7 +12,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use papp::{Check, Health, Init, Manifest, Mount, Origin, VolumeSource};
+use papp::{Check, Health, Init, Manifest, Mount, Origin, Process, VolumeSource};
 use pvault::{Environment, VaultError, state_folder};
 use sha2::{Digest as _, Sha256};
 
@@ -174,6 +174,12 @@ impl Act {
         Self { line: init.line, told, flag: None }
     }
 
+    fn of_process(process: &Process) -> Option<Self> {
+        let command = process.command.as_ref()?;
+        let told = format!("process `{}` runs {command:?} beside what is mounted of the host", process.name);
+        Some(Self { line: process.line, told, flag: None })
+    }
+
     fn of_health(health: &Health) -> Option<Self> {
         let Check::Command(command) = &health.check else { return None };
         let told = format!("the health check runs {command:?} beside what is mounted of the host");
@@ -205,7 +211,8 @@ pub fn acts_on_host(manifest: &Manifest) -> Vec<Act> {
     let mut acts: Vec<Act> = manifest.run.volumes.iter().filter_map(Act::of_mount).collect();
     if !acts.is_empty() {
         acts.extend(manifest.init.iter().map(Act::of_init));
-        acts.extend(manifest.run.health.iter().filter_map(Act::of_health));
+        acts.extend(manifest.processes.iter().filter_map(Act::of_process));
+        acts.extend(manifest.processes.iter().filter_map(|process| Act::of_health(process.health.as_ref()?)));
     }
     acts
 }
@@ -385,6 +392,15 @@ mod tests {
         for (old, new) in [("/:/host", "/:/srv"), (":ro", ""), ("./etc", "./etc/.."), ("[\"sh\"", "[\"ash\"")] {
             assert!(!is_trusted(&manifest(one.path(), &HOST.replace(old, new)), &environment), "{old} is {new}");
         }
+        let worker = "[processes.worker]\ncommand = [\"work\"]\nhealth = { command = [\"true\"] }\n[run]\nvolumes = [\"/:/host\"]\n";
+        let told: Vec<_> =
+            acts(&manifest(one.path(), worker).manifest).into_iter().map(|act| (act.line, act.told)).collect();
+        let expected = [
+            (5, "the container reads and writes \"/\" of the host, at \"/host\""),
+            (2, "process `worker` runs [\"work\"] beside what is mounted of the host"),
+            (3, "the health check runs [\"true\"] beside what is mounted of the host"),
+        ];
+        assert_eq!(told, expected.map(|(line, told)| (line, told.to_owned())));
         // Beside the project's own volumes alone, a command can reach no more than the image itself can.
         let own = manifest(one.path(), &HOST.replace("/:/host", "a:/host").replace("./etc", "b"));
         assert!(acts(&own.manifest).is_empty());

@@ -16,7 +16,9 @@ pub(crate) fn run(data: &[u8]) {
         assert!(commands.iter().all(|command| !command.words.is_empty()), "a command without a word");
     }
     let _ = dns::address(7, data);
-    let _ = http::status(data);
+    let mut answer = http::Answer::default();
+    answer.push(data);
+    assert_eq!(answer.status(), http::status(data).filter(|_| answer.status().is_some()), "one first line, one status");
     let mut whole = Prefixer::new(b"> ");
     let mut parts = Prefixer::new(b"> ");
     let expected = whole.push(data);

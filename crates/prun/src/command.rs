@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::edge::Codes;
+use crate::plan::request::InstanceChoice;
 
 pub(crate) use services::ServicesCommand;
 pub(crate) use start::{RunArguments, StartArguments};
@@ -164,8 +165,12 @@ pub(crate) struct ProjectArguments {
 #[derive(Debug, Args)]
 pub(crate) struct PsArguments {
     /// Show every project of the engine, also those of others
-    #[arg(short, long, conflicts_with_all = ["project", "config"])]
+    #[arg(short, long, conflicts_with_all = ["project", "config", "json"])]
     pub(crate) all: bool,
+
+    /// Print JSON, with a version
+    #[arg(long)]
+    pub(crate) json: bool,
 
     /// The project.
     #[command(flatten)]
@@ -191,9 +196,13 @@ pub(crate) struct StopArguments {
 /// `prun logs`.
 #[derive(Debug, Args)]
 pub(crate) struct LogsArguments {
-    /// Show only these services; `app` is the app [default: app]
-    #[arg(value_name = "SERVICE")]
+    /// Show only these processes, instances and services; `app` is all processes [default: app]
+    #[arg(value_name = "NAME")]
     pub(crate) of: Vec<String>,
+
+    /// Show the whole log of the instance that failed last, though it is gone
+    #[arg(long, conflicts_with_all = ["of", "follow"])]
+    pub(crate) failed: bool,
 
     /// Follow new output
     #[arg(short, long)]
@@ -215,9 +224,9 @@ pub(crate) struct ExecArguments {
     #[arg(short, long)]
     pub(crate) interactive: bool,
 
-    /// The instance
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
-    pub(crate) instance: u32,
+    /// The instance: `[PROCESS.]NUMBER`, such as worker.2 [default: the first one of the first process]
+    #[arg(long, value_name = "INSTANCE", default_value = "1", hide_default_value = true)]
+    pub(crate) instance: InstanceChoice,
 
     /// Run it as this user, who must be able to read the app's values
     #[arg(short, long, value_name = "USER")]
@@ -311,6 +320,17 @@ mod tests {
     fn flags_of_the_inner_command_stay_its_own() {
         let line = CommandLine::try_parse_from(["prun", "exec", "--instance", "2", "sh", "-c", "exit 3"]).unwrap();
         let Command::Exec(arguments) = line.command else { panic!("exec") };
-        assert_eq!((arguments.instance, arguments.command.len()), (2, 3));
+        assert_eq!(arguments.instance, InstanceChoice { process: None, number: 2 });
+        assert_eq!(arguments.command.len(), 3);
+    }
+
+    #[test]
+    fn an_instance_is_a_number_with_or_without_a_process() {
+        let parse = |text: &str| text.parse::<InstanceChoice>().map(|choice| (choice.process, choice.number));
+        assert_eq!(parse("worker.2"), Ok((Some("worker".to_owned()), 2)));
+        assert_eq!(parse("1"), Ok((None, 1)));
+        for wrong in ["", "0", "worker", ".1", "worker.0", "worker.x"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
     }
 }

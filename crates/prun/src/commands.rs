@@ -7,6 +7,7 @@ pub(crate) mod exec;
 pub(crate) mod import;
 pub(crate) mod logs;
 pub(crate) mod operators;
+pub(crate) mod ps;
 pub(crate) mod resume;
 pub(crate) mod rollback;
 pub(crate) mod run;

@@ -6,4 +6,5 @@ pub(crate) mod containers;
 pub(crate) mod images;
 pub(crate) mod inside;
 pub(crate) mod lines;
+pub(crate) mod log;
 pub(crate) mod piped;

@@ -1,7 +1,9 @@
 //! The errors between a command line and a running app.
 
+pub(crate) mod answer;
 pub(crate) mod command;
 
+use answer::Answer;
 use command::CommandError;
 use pcli::FindError;
 use pcli::resolve::ResolveError;
@@ -209,8 +211,8 @@ pub(crate) enum RunError {
     /// An instance ended before it was healthy.
     #[error("instance {instance} ended with exit code {code} before it was healthy")]
     Ended {
-        /// Its number.
-        instance: u32,
+        /// Its name.
+        instance: String,
         /// Its exit code.
         code: i64,
         /// The last lines of its log.
@@ -219,12 +221,12 @@ pub(crate) enum RunError {
     /// An instance did not become healthy.
     #[error("instance {instance} was not healthy within {seconds} s")]
     Unhealthy {
-        /// Its number.
-        instance: u32,
+        /// Its name.
+        instance: String,
         /// How long prun waited, in seconds.
         seconds: u64,
         /// The last answer of the health check.
-        answer: String,
+        answer: Answer,
         /// The last lines of its log.
         tail: Vec<String>,
     },

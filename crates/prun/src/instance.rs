@@ -1,5 +1,6 @@
 //! One container of the app: the request that creates it, and the files with its values.
 
+pub(crate) mod failed;
 pub(crate) mod forwarder;
 pub(crate) mod health;
 pub(crate) mod holder;
@@ -14,7 +15,7 @@ use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, HealthConfig, HostConfig, ImageInspect, Mount, MountBindOptions,
     MountType,
 };
-use papp::{Check, Deliver, VolumeSource};
+use papp::{Cron, Deliver, Schedule, VolumeSource};
 use pengine::Engine;
 use zeroize::Zeroizing;
 
@@ -24,6 +25,7 @@ use crate::names::Project;
 use crate::plan::Plan;
 use crate::plan::container::PlannedVolume;
 use crate::plan::error::PlanError;
+use crate::plan::process::PlannedProcess;
 use crate::values::generation::{Generation, Origin, Shape, Value, Variable};
 
 /// How many seconds the entrypoint waits for its values, which are gone after a restart of the engine.
@@ -35,6 +37,8 @@ pub(crate) struct Recipe<'a> {
     pub(crate) project: &'a Project,
     /// The plan.
     pub(crate) plan: &'a Plan,
+    /// The process that they run.
+    pub(crate) process: &'a PlannedProcess,
     /// The app's image.
     pub(crate) image: &'a ImageInspect,
     /// The generation.
@@ -45,12 +49,14 @@ pub(crate) struct Recipe<'a> {
 
 /// Returns whether instances need the entrypoint and a volume with values.
 ///
-/// They need both for secrets and variables of services, for init commands, and for HTTP health checks, which the
-/// holder of the values makes. Without any of these, an instance is the same container that `docker run` would make.
+/// They do for values that are not public, for init commands, for schedules, and for health checks that are made from
+/// outside the app.
+/// Without any of these an instance is the same container that `docker run` makes.
 #[must_use]
 pub(crate) fn is_delivered(plan: &Plan, variables: &[Variable]) -> bool {
     !plan.init().is_empty()
-        || matches!(plan.health(), Some(Check::Http { .. }))
+        || plan.asks_over_the_network()
+        || plan.processes().iter().any(|process| process.schedule().is_some())
         || variables.iter().any(|variable| variable.origin != Origin::Configuration)
 }
 
@@ -69,7 +75,7 @@ impl Recipe<'_> {
     /// [`PlanError`] when the image has no command or a volume's folder does not exist.
     pub(crate) fn body(&self, labels: HashMap<String, String>) -> Result<ContainerCreateBody, PlanError> {
         let config = self.image.config.clone().unwrap_or_default();
-        let command = self.plan.container().command_of(&config);
+        let command = self.process.container().command_of(&config);
         if command.is_empty() {
             return Err(PlanError::NoCommand { image: self.plan.image().to_owned() });
         }
@@ -78,19 +84,22 @@ impl Recipe<'_> {
             mounts.push(containers::mount(values, pshim::DELIVERY, Access::Read));
             mounts.push(containers::mount(&self.project.home(), pshim::HOME, Access::Read));
         }
-        for volume in self.plan.container().volumes() {
+        for volume in self.process.container().volumes() {
             mounts.push(self.mount(volume)?);
         }
         let (entrypoint, command) = match &self.values {
-            Some(_) => (entrypoint(&["run", "--wait", WAIT, "--"]), command),
+            Some(_) => (self.beginning(), command),
             // Both are set, because the engine would otherwise add the image's own entrypoint or command.
             None => (command[..1].to_vec(), command[1..].to_vec()),
         };
         let healthcheck = config.healthcheck.and_then(|check| match &self.values {
+            _ if !self.process.keeps_check_of_image() => {
+                Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() })
+            }
             Some(_) => wrap(check, config.shell.as_deref()),
             None => Some(check),
         });
-        Ok(self.plan.container().apply(ContainerCreateBody {
+        Ok(self.process.container().apply(ContainerCreateBody {
             // The id is used and not the tag, which may move between the start of two instances.
             image: Some(self.image.id.clone().unwrap_or_else(|| self.plan.image().to_owned())),
             entrypoint: Some(entrypoint),
@@ -105,6 +114,20 @@ impl Recipe<'_> {
             }),
             ..ContainerCreateBody::default()
         }))
+    }
+
+    /// Returns the words of the entrypoint that stand before the command.
+    fn beginning(&self) -> Vec<String> {
+        let mut words = vec!["run".to_owned(), "--wait".to_owned(), WAIT.to_owned()];
+        if !self.process.has_init() {
+            words.push("--no-init".to_owned());
+        }
+        if let Some(schedule) = self.process.schedule() {
+            words.extend(["--job".to_owned(), self.process.name().to_owned()]);
+            words.extend(timetable(schedule).write());
+        }
+        words.push("--".to_owned());
+        entrypoint(&words.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     fn mount(&self, planned: &PlannedVolume) -> Result<Mount, PlanError> {
@@ -261,6 +284,24 @@ fn entry(variable: &Variable) -> Zeroizing<Vec<u8>> {
     entry
 }
 
+/// Says a schedule of the manifest as the entrypoint keeps it.
+fn timetable(schedule: &Schedule) -> pshim::schedule::Schedule {
+    match schedule {
+        Schedule::Every { seconds, .. } => pshim::schedule::Schedule::Every(*seconds),
+        Schedule::Cron { cron, .. } => {
+            let Cron { minutes, hours, days, months, weekdays } = *cron;
+            pshim::schedule::Schedule::Cron { minutes, hours, days, months, weekdays }
+        }
+    }
+}
+
+/// Returns the names of the locks that the scheduled processes of a plan take.
+#[must_use]
+pub(crate) fn locks(plan: &Plan) -> Vec<String> {
+    let scheduled = plan.processes().iter().filter(|process| process.schedule().is_some());
+    scheduled.map(|process| format!("{}{}", pshim::JOB_LOCK, process.name())).collect()
+}
+
 /// Returns a command prefix: the path of prun's own entrypoint, followed by `words`. The prefix goes before the
 /// command that the container runs.
 #[must_use]
@@ -294,7 +335,7 @@ fn wrap(check: HealthConfig, shell: Option<&[String]>) -> Option<HealthConfig> {
 /// A name is looked up in the container's own `/etc/passwd`.
 pub(crate) async fn owner(host: &Engine, plan: &Plan, image: &ImageInspect, container: &str) -> Option<u32> {
     let of_image = image.config.as_ref().and_then(|config| config.user.as_deref());
-    let user = plan.container().user().or(of_image).unwrap_or_default();
+    let user = plan.first().container().user().or(of_image).unwrap_or_default();
     let name = user.split(':').next().unwrap_or_default();
     if name.is_empty() || name == "root" {
         return Some(0);

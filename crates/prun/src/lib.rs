@@ -45,11 +45,12 @@ use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 use command::{Command, CommandLine};
-use commands::{adopt, doctor, exec, logs, operators, resume, rollback, show, start, stop, ui};
+use commands::{adopt, doctor, exec, logs, operators, ps, resume, rollback, show, start, stop, ui};
 use edge::{CommandEnd, Edge, Failure};
 use pcli::help::Refusal;
 use pcli::plugin::{Call, Plugin};
 use pcli::resolve::Purpose;
+use plan::request::ListForm;
 use pscreen::stage::Stage;
 use pscreen::{Ending, Exit, Printer};
 
@@ -129,8 +130,11 @@ async fn outcome(command: &Command, edge: &Edge) -> Result<CommandEnd, Failure> 
     Ok(match command {
         Command::Start(arguments) => start::run(&arguments.request(&here), edge).await?.into(),
         Command::Stop(arguments) => stop::run(&arguments.request(), edge).await?.into(),
-        Command::Ps(arguments) if arguments.all => show::all(edge).await?.into(),
-        Command::Ps(arguments) => show::ps(&arguments.project.choice(), edge).await?.into(),
+        Command::Ps(arguments) if arguments.all => ps::all(edge).await?.into(),
+        Command::Ps(arguments) => {
+            let form = if arguments.json { ListForm::Json } else { ListForm::Table };
+            ps::ps(&arguments.project.choice(), form, edge).await?.into()
+        }
         Command::Logs(arguments) => logs::logs(&arguments.request(), edge).await?.into(),
         Command::Exec(arguments) => exec::run(&arguments.request(), edge).await?,
         Command::Run(arguments) => commands::run::run(&arguments.request(&here)?, edge).await?,

@@ -2,6 +2,7 @@
 //! to.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use bollard::models::ContainerSummary;
 
@@ -15,8 +16,14 @@ pub(crate) const ROLE: &str = "io.prun.role";
 pub(crate) const SERVICE: &str = "io.prun.service";
 /// The label with a generation's number.
 pub(crate) const GENERATION: &str = "io.prun.generation";
-/// The label with an instance's number, from 1.
+/// The label with an instance's process.
+pub(crate) const PROCESS: &str = "io.prun.process";
+/// The label with an instance's number among those of its process, from 1.
 pub(crate) const INSTANCE: &str = "io.prun.instance";
+/// The label with the schedule of an instance's process, in the words of the manifest.
+pub(crate) const SCHEDULE: &str = "io.prun.schedule";
+/// The beginning of a forwarder's labels: the port that it listens on follows, and the value is the process behind it.
+pub(crate) const LISTENS: &str = "io.prun.listens.";
 /// The label with the digest of the configuration from which a container was made.
 pub(crate) const CONFIGURATION: &str = "io.prun.configuration";
 /// The label with the operator who holds the lock.
@@ -47,6 +54,45 @@ pub(crate) enum Role {
     Run,
     /// The volume of the sealed state, or a container that reads or changes it.
     State,
+    /// A container that never ran: it keeps the log of the instance that failed last.
+    Failed,
+}
+
+/// The name of an instance among those of its generation: its process and its number, `worker.2`. The process that an app
+/// without a table of processes has goes without saying: its second instance is `2`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct InstanceName {
+    /// The process.
+    pub(crate) process: String,
+    /// The number, from 1.
+    pub(crate) number: u32,
+}
+
+impl InstanceName {
+    /// Names an instance of a process.
+    #[must_use]
+    pub(crate) fn new(process: &str, number: u32) -> Self {
+        Self { process: process.to_owned(), number }
+    }
+
+    /// Reads the name of an instance from the labels of its container.
+    #[must_use]
+    pub(crate) fn of(container: &ContainerSummary) -> Option<Self> {
+        let labels = container.labels.as_ref();
+        let number = label(labels, INSTANCE)?.parse().ok()?;
+        // An older prun knew one process, and gave it no label.
+        Some(Self::new(label(labels, PROCESS).unwrap_or(papp::APP), number))
+    }
+}
+
+impl fmt::Display for InstanceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.process == papp::APP {
+            write!(f, "{}", self.number)
+        } else {
+            write!(f, "{}.{}", self.process, self.number)
+        }
+    }
 }
 
 impl Role {
@@ -63,6 +109,7 @@ impl Role {
             Self::Data => "data",
             Self::Run => "run",
             Self::State => "state",
+            Self::Failed => "failed",
         }
     }
 }
@@ -140,8 +187,14 @@ impl Project {
 
     /// Returns the name of an instance, which is also its host name on the project's network.
     #[must_use]
-    pub(crate) fn instance(&self, generation: u64, instance: u32) -> String {
+    pub(crate) fn instance(&self, generation: u64, instance: &InstanceName) -> String {
         format!("{}.{generation}.{instance}", self.name)
+    }
+
+    /// The container that keeps the log of the instance that failed last.
+    #[must_use]
+    pub(crate) fn failed(&self) -> String {
+        format!("{}.failed", self.name)
     }
 
     /// Returns the name of a container of `prun run` or `prun init`.
@@ -198,10 +251,30 @@ mod tests {
     #[test]
     fn no_service_can_be_called_like_something_of_ours() {
         let project = Project::new("shop", "mark");
-        let ours = [project.home(), project.state(), project.forwarder(), project.values(3), project.instance(3, 1)];
-        for name in ["prun", "state", "ports", "3", "3-values", "3-1", "values"] {
+        let instance = |process| project.instance(3, &InstanceName::new(process, 1));
+        let (home, values) = (project.home(), project.values(3));
+        let ours =
+            [home, values, project.state(), project.forwarder(), project.failed(), instance("app"), instance("web")];
+        for name in ["prun", "state", "ports", "3", "3-values", "3-1", "3-web-1", "values", "failed"] {
             assert!(!ours.contains(&project.service(name)), "{name}");
         }
+        // Nor can a process: its instances have a number in the end.
+        for process in ["values", "run", "state", "ports"] {
+            let name = instance(process);
+            assert!(!ours.contains(&name) && !project.is_one_off(&name), "{process}");
+        }
+    }
+
+    #[test]
+    fn an_instance_is_named_by_its_process_unless_that_goes_without_saying() {
+        let project = Project::new("shop", "mark");
+        let name = |process| InstanceName::new(process, 2);
+        assert_eq!((name("app").to_string(), name("worker").to_string()), ("2".to_owned(), "worker.2".to_owned()));
+        assert_eq!(project.instance(3, &name("app")), "shop.3.2");
+        assert_eq!(project.instance(3, &name("worker")), "shop.3.worker.2");
+        let labels = project.labels(Role::App, &[(INSTANCE, "2".to_owned())]);
+        let of_older = ContainerSummary { labels: Some(labels), ..ContainerSummary::default() };
+        assert_eq!(InstanceName::of(&of_older), Some(name("app")));
     }
 
     #[test]

@@ -3,8 +3,10 @@
 pub(crate) mod container;
 pub(crate) mod error;
 pub(crate) mod order;
+pub(crate) mod process;
 pub(crate) mod record;
 pub(crate) mod request;
+pub(crate) mod route;
 pub(crate) mod service;
 
 use std::path::{Path, PathBuf};
@@ -13,13 +15,20 @@ use std::time::Duration;
 use papp::{Check, Deliver, Init, Manifest, Port};
 use pcredential::VariableSet;
 
-use container::{ContainerFlags, PlannedVolume};
+use container::PlannedVolume;
 use error::PlanError;
 use order::Order;
+use process::{PATIENCE, PlannedProcess, ProcessOrder};
 pub(crate) use service::{PlannedExternal, PlannedService, full_name};
 
-/// How long a service or an instance may take to become ready, by default.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+/// The purpose of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Goal {
+    /// Instances of the app's processes.
+    Instances,
+    /// A command in a container of its own.
+    Command,
+}
 
 /// A checked plan. Every name, port, volume and size in it can be used as it is.
 #[derive(Debug)]
@@ -40,32 +49,26 @@ pub(crate) struct Plan {
     overriding: Vec<String>,
     /// The commands that run before the app.
     init: Vec<Init>,
-    /// How many instances run.
-    replicas: u32,
-    /// The published ports.
-    ports: Vec<Port>,
-    /// The container's settings by docker's own flags.
-    container: ContainerFlags,
+    /// The processes, of which there is at least one.
+    processes: Vec<PlannedProcess>,
     /// The folder in which the host paths of the manifest's volumes begin.
     folder: PathBuf,
     /// How values reach the app.
     deliver: Deliver,
-    /// The app's health check, if the manifest has one.
-    health: Option<Check>,
-    /// How long an instance may take to become ready.
-    patience: Duration,
-    /// How long a service may take to become ready. The manifest's time limit is not used here, because it is the
-    /// app's.
+    /// How long a service may take to become ready. The first start of a database is not the app's health.
     service_patience: Duration,
 }
 
 impl Plan {
     /// Joins the order and the manifest; the order wins. `folder` is the manifest's, else the current one.
     ///
+    /// The plan of a single command has one process, without init commands and with the ports of the flags alone: those of
+    /// the manifest belong to the app itself, which may be running.
+    ///
     /// # Errors
     ///
     /// [`PlanError`] if the two cannot be followed.
-    pub(crate) fn new(order: &Order, manifest: &Manifest, folder: &Path) -> Result<Self, PlanError> {
+    pub(crate) fn new(order: &Order, manifest: &Manifest, folder: &Path, goal: Goal) -> Result<Self, PlanError> {
         let Some(image) = order.image.clone().or_else(|| manifest.image.clone()) else {
             return Err(PlanError::NoImage);
         };
@@ -86,12 +89,6 @@ impl Plan {
                 }
             }
         }
-        let ports = if order.ports.is_empty() {
-            manifest.run.ports.clone()
-        } else {
-            order.ports.iter().map(|text| port(text)).collect::<Result<_, _>>()?
-        };
-        check_ports(&ports)?;
         let mut environment = manifest.environment.clone();
         for (name, value) in order.container.configuration()? {
             if manifest.secrets.iter().any(|secret| secret.name == name) {
@@ -104,10 +101,13 @@ impl Plan {
         let here = order.directory.as_deref().unwrap_or(folder);
         let mut container = order.container.check(here, &order.command)?;
         container.mount_first(manifest.run.volumes.iter().map(|mount| mount.volume.clone()));
-        let (health, timeout) = match &manifest.run.health {
-            Some(health) => (Some(health.check.clone()), health.timeout),
-            None => (None, None),
+        let wait = order.wait.map(Duration::from_secs);
+        let ports = order.ports.iter().map(|text| port(text)).collect::<Result<_, _>>()?;
+        let processes = match goal {
+            Goal::Instances => processes(order, manifest, ports, &ProcessOrder { container: &container, wait })?,
+            Goal::Command => vec![PlannedProcess::of_command(ports, container)],
         };
+        check_ports(&processes)?;
         Ok(Self {
             project,
             project_from,
@@ -121,15 +121,11 @@ impl Plan {
                 .filter(|secret| secret.replaces_injected)
                 .map(|secret| secret.name.clone())
                 .collect(),
-            init: manifest.init.clone(),
-            replicas: order.replicas.unwrap_or(manifest.run.replicas),
-            ports,
-            container,
+            init: if goal == Goal::Instances { manifest.init.clone() } else { Vec::new() },
+            processes,
             folder: folder.to_owned(),
             deliver: manifest.run.deliver,
-            health,
-            patience: order.wait.map(Duration::from_secs).or(timeout).unwrap_or(PATIENCE),
-            service_patience: order.wait.map(Duration::from_secs).unwrap_or(PATIENCE),
+            service_patience: wait.unwrap_or(PATIENCE),
         })
     }
 
@@ -164,7 +160,7 @@ impl Plan {
     ///
     /// As [`Plan::folder_of_host`].
     pub(crate) fn check_folders(&self) -> Result<(), PlanError> {
-        for volume in self.container.volumes() {
+        for volume in self.volumes() {
             if let PlannedVolume::Project(volume) | PlannedVolume::Engine(volume) = volume
                 && let papp::VolumeSource::Host(path) = &volume.source
             {
@@ -203,16 +199,11 @@ impl Plan {
         self.composed.retain(|secret| names.contains(&secret.name));
     }
 
-    /// Makes this the plan of a single command: without init commands and without ports. Returns the ports.
-    pub(crate) fn run_command(&mut self) -> Vec<Port> {
-        self.init.clear();
-        std::mem::take(&mut self.ports)
-    }
-
-    /// Runs these init commands, and then this program in the place of the app.
+    /// Runs these init commands, and then this program in the place of the first process.
     pub(crate) fn run_init(&mut self, init: Vec<Init>, program: Vec<String>) {
         self.init = init;
-        self.container.run_instead(program);
+        self.processes.truncate(1);
+        self.processes.iter_mut().for_each(|process| process.run_init(program.clone()));
     }
 
     /// The project's name.
@@ -263,40 +254,50 @@ impl Plan {
         &self.init
     }
 
-    /// How many instances run.
+    /// The processes, in the order of the manifest; there is at least one.
     #[must_use]
-    pub(crate) fn replicas(&self) -> u32 {
-        self.replicas
+    pub(crate) fn processes(&self) -> &[PlannedProcess] {
+        &self.processes
     }
 
-    /// The published ports.
+    /// The process that a command means which names none.
+    ///
+    /// # Panics
+    ///
+    /// Never, because there is one.
     #[must_use]
-    pub(crate) fn ports(&self) -> &[Port] {
-        &self.ports
+    pub(crate) fn first(&self) -> &PlannedProcess {
+        self.processes.first().expect("a plan has a process")
     }
 
-    /// The container's settings by docker's own flags.
+    /// Finds a process.
     #[must_use]
-    pub(crate) fn container(&self) -> &ContainerFlags {
-        &self.container
+    pub(crate) fn process(&self, name: &str) -> Option<&PlannedProcess> {
+        self.processes.iter().find(|process| process.name() == name)
+    }
+
+    /// The volumes, which all processes share.
+    #[must_use]
+    pub(crate) fn volumes(&self) -> &[PlannedVolume] {
+        self.first().container().volumes()
+    }
+
+    /// Whether a health check is made from outside of an instance.
+    #[must_use]
+    pub(crate) fn asks_over_the_network(&self) -> bool {
+        self.processes.iter().any(|process| matches!(process.check(), Some(Check::Http { .. })))
+    }
+
+    /// How many instances run altogether.
+    #[must_use]
+    pub(crate) fn instances(&self) -> u32 {
+        self.processes.iter().map(PlannedProcess::replicas).sum()
     }
 
     /// How values reach the app.
     #[must_use]
     pub(crate) fn deliver(&self) -> Deliver {
         self.deliver
-    }
-
-    /// The app's health check, if the manifest has one.
-    #[must_use]
-    pub(crate) fn health(&self) -> Option<&Check> {
-        self.health.as_ref()
-    }
-
-    /// How long an instance may take to become ready.
-    #[must_use]
-    pub(crate) fn patience(&self) -> Duration {
-        self.patience
     }
 
     /// How long a service may take to become ready.
@@ -366,14 +367,49 @@ fn port(text: &str) -> Result<Port, PlanError> {
     Port::parse(text).ok_or_else(|| PlanError::Port { flag: text.to_owned() })
 }
 
-fn check_ports(ports: &[Port]) -> Result<(), PlanError> {
+/// Plans the processes of the manifest. A flag that is about one of them needs an app with one.
+///
+/// # Errors
+///
+/// [`PlanError::SeveralProcesses`].
+fn processes(
+    order: &Order,
+    manifest: &Manifest,
+    ports: Vec<Port>,
+    shared: &ProcessOrder<'_>,
+) -> Result<Vec<PlannedProcess>, PlanError> {
+    let planned = manifest.processes.iter().map(|process| PlannedProcess::of_manifest(process, shared));
+    let mut planned: Vec<PlannedProcess> = planned.collect();
+    let flags = [
+        ("a command behind the image", !order.command.is_empty()),
+        ("--entrypoint", order.container.entrypoint.is_some()),
+        ("--publish", !ports.is_empty()),
+        ("--replicas", order.replicas.is_some()),
+    ];
+    let ordered = flags.iter().find(|(_, is_there)| *is_there).map(|(flag, _)| *flag);
+    match (planned.as_mut_slice(), ordered) {
+        (_, None) => {}
+        ([only], Some(_)) => {
+            only.set(order.replicas, (!ports.is_empty()).then_some(ports));
+            only.override_command(&order.command);
+        }
+        (several, Some(flag)) => {
+            let processes = several.iter().map(|process| process.name().to_owned()).collect();
+            return Err(PlanError::SeveralProcesses { flag, processes });
+        }
+    }
+    Ok(planned)
+}
+
+fn check_ports(processes: &[PlannedProcess]) -> Result<(), PlanError> {
+    let ports: Vec<&Port> = processes.iter().flat_map(PlannedProcess::ports).collect();
     for (at, port) in ports.iter().enumerate() {
         if port.udp {
-            return Err(PlanError::UdpPort { port: *port });
+            return Err(PlanError::UdpPort { port: **port });
         }
-        let twice = |other: &&Port| other.host.is_some() && other.host == port.host && other.address == port.address;
+        let twice = |other: &&&Port| other.host.is_some() && other.host == port.host && other.address == port.address;
         if let Some(other) = ports[..at].iter().find(twice) {
-            return Err(PlanError::SamePort { first: *other, second: *port });
+            return Err(PlanError::SamePort { first: **other, second: **port });
         }
     }
     Ok(())
@@ -396,7 +432,7 @@ mod tests {
 
     fn plan(order: &Order, manifest: &str) -> Result<Plan, PlanError> {
         let manifest = Manifest::parse(Path::new("app.toml"), manifest.as_bytes()).unwrap();
-        Plan::new(order, &manifest, Path::new("/srv"))
+        Plan::new(order, &manifest, Path::new("/srv"), Goal::Instances)
     }
 
     #[test]
@@ -408,18 +444,58 @@ mod tests {
             services,
             [("db", ServiceKind::Postgres, None), ("sessions", ServiceKind::Valkey, Some("valkey/valkey:8"))]
         );
-        assert_eq!(plan.replicas, 1);
+        assert_eq!((plan.first().name(), plan.instances()), ("app", 1));
     }
 
     #[test]
     fn the_command_line_wins_over_the_manifest() {
         let manifest = "name = \"shop\"\nimage = \"shop:latest\"\n[run]\nports = [\"8080:80\"]\nreplicas = 3";
         let plain = plan(&Order::default(), manifest).unwrap();
-        assert_eq!((plain.project.as_str(), plain.image.as_str(), plain.replicas), ("shop", "shop:latest", 3));
+        assert_eq!((plain.project.as_str(), plain.image.as_str(), plain.instances()), ("shop", "shop:latest", 3));
         let flags = Order { project: Some("other".into()), replicas: Some(1), ..order(&[], &["9090:90"]) };
         let flags = plan(&flags, manifest).unwrap();
-        assert_eq!((flags.project.as_str(), flags.replicas), ("other", 1));
-        assert_eq!(flags.ports[0].host, Some(9090));
+        assert_eq!((flags.project.as_str(), flags.instances()), ("other", 1));
+        assert_eq!(flags.first().ports()[0].host, Some(9090));
+    }
+
+    const PROCESSES: &str = "image = \"x\"\n[processes.web]\nports = [\"8080:80\"]\n\
+         [processes.worker]\ncommand = [\"work\"]\nreplicas = 2\nmemory = \"64m\"\ninit = false\n\
+         [processes.admin]\nports = [\"9090:80\"]\n";
+
+    #[test]
+    fn processes_share_the_flags_and_have_their_own_commands_ports_and_resources() {
+        let order = Order {
+            container: order::ContainerOrder { memory: Some("1g".to_owned()), ..order::ContainerOrder::default() },
+            ..Order::default()
+        };
+        let plan = plan(&order, PROCESSES).unwrap();
+        let names: Vec<String> =
+            plan.processes().iter().flat_map(|process| process.instances().map(|name| name.to_string())).collect();
+        assert_eq!(names, ["web.1", "worker.1", "worker.2", "admin.1"]);
+        let image = bollard::models::ImageConfig { cmd: Some(vec!["serve".to_owned()]), ..Default::default() };
+        let commands: Vec<_> = plan.processes().iter().map(|process| process.container().command_of(&image)).collect();
+        assert_eq!(commands, [["serve"], ["work"], ["serve"]]);
+        let memory = |name: &str| format!("{:?}", plan.process(name).unwrap().container());
+        assert!(
+            memory("web").contains("memory: Some(1073741824)") && memory("worker").contains("memory: Some(67108864)")
+        );
+        assert_eq!(plan.processes().iter().map(|process| process.has_init()).collect::<Vec<_>>(), [true, false, true]);
+        let of_image = plan.processes().iter().map(PlannedProcess::keeps_check_of_image);
+        assert_eq!(of_image.collect::<Vec<_>>(), [true, false, true], "a worker answers no request");
+    }
+
+    #[test]
+    fn a_flag_about_one_process_needs_an_app_with_one() {
+        let error = plan(&order(&[], &["80:80"]), PROCESSES).unwrap_err();
+        assert!(
+            matches!(error, PlanError::SeveralProcesses { flag: "--publish", ref processes } if processes.len() == 3)
+        );
+        let same = PROCESSES.replace("9090", "8080");
+        assert!(matches!(plan(&Order::default(), &same), Err(PlanError::SamePort { .. })), "also of two processes");
+        // A command of its own has one process, whatever the manifest has.
+        let manifest = Manifest::parse(Path::new("app.toml"), PROCESSES.as_bytes()).unwrap();
+        let command = Plan::new(&order(&[], &["80:80"]), &manifest, Path::new("/srv"), Goal::Command).unwrap();
+        assert_eq!((command.instances(), command.first().ports().len(), command.init().len()), (1, 1, 0));
     }
 
     #[test]

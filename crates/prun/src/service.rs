@@ -9,10 +9,12 @@ use pcredential::probe::{self, Login, Probe};
 use pcredential::setup::{self, SecretFile};
 use pcredential::{Ledger, Phase, ServiceRecord, Which};
 use pengine::Engine;
+use psecret::Redactor;
 
 use crate::engine::archive::File;
 use crate::engine::containers::{self, Access};
 use crate::engine::inside;
+use crate::engine::log::{Log, TAIL};
 use crate::error::RunError;
 use crate::instance::holder::Holder;
 use crate::names::{self, Project, Role};
@@ -234,7 +236,7 @@ pub(crate) async fn stop(host: &Engine, project: &Project, service: &str) -> Res
 /// Waits until a login with the service's credential works, over the network.
 ///
 /// The first time, the app's role is created. Data that accepted a credential once never gets another: if it refuses
-/// the credential later, that is an error.
+/// the credential later, that is an error. The log in an error is masked by `redactor`.
 ///
 /// # Errors
 ///
@@ -245,6 +247,7 @@ pub(crate) async fn wait(
     project: &Project,
     service: &ServiceRecord,
     patience: Duration,
+    redactor: &Redactor,
 ) -> Result<Duration, RunError> {
     let began = Instant::now();
     let container = project.service(service.name());
@@ -254,7 +257,7 @@ pub(crate) async fn wait(
     let mut answer = Vec::new();
     let mut before = None;
     while began.elapsed() < patience {
-        look(host, project, service, &container, &mut before).await?;
+        look(host, project, service, &mut before, redactor).await?;
         let left = patience.saturating_sub(began.elapsed());
         let step = async {
             if !provisioned {
@@ -295,7 +298,7 @@ pub(crate) async fn wait(
         }
         tokio::time::sleep(PAUSE).await;
     }
-    let mut tail = containers::tail(host, &container).await;
+    let mut tail = Log::read(host, &container, redactor).await.tail(TAIL);
     tail.extend(String::from_utf8_lossy(&answer).lines().rev().take(2).map(str::to_owned));
     let seconds = began.elapsed().min(patience).as_secs();
     Err(RunError::NotReady { service: service.name().to_owned(), seconds, tail })
@@ -338,16 +341,17 @@ async fn look(
     host: &Engine,
     project: &Project,
     service: &ServiceRecord,
-    container: &str,
     before: &mut Option<i64>,
+    redactor: &Redactor,
 ) -> Result<(), RunError> {
+    let container = &project.service(service.name());
     let Some(state) = containers::inspect(host, project, container).await? else { return Ok(()) };
     let restarts = state.restart_count.unwrap_or(0);
     // While the container runs, the engine reports the code 0. The container's own code is there once it has ended
     // again.
     if restarts - *before.get_or_insert(restarts) >= 2 && !containers::is_running(&state) {
         let code = state.state.as_ref().and_then(|state| state.exit_code).unwrap_or(-1);
-        let tail = containers::tail(host, container).await;
+        let tail = Log::read(host, container, redactor).await.tail(TAIL);
         return Err(RunError::ServiceEnded { service: service.name().to_owned(), code, tail });
     }
     Ok(())

@@ -102,7 +102,14 @@ impl Services<'_> {
         }
         let waited_for: RefCell<Vec<&str>> = RefCell::new(planned.iter().map(|service| service.name()).collect());
         let waits = planned.iter().map(|service| async {
-            let took = service::wait(self.host, self.project, service, self.plan.service_patience()).await?;
+            let took = service::wait(
+                self.host,
+                self.project,
+                service,
+                self.plan.service_patience(),
+                self.edge.stderr.redactor(),
+            )
+            .await?;
             waited_for.borrow_mut().retain(|name| *name != service.name());
             Ok::<_, RunError>(format!("{} {}", service.name(), pscreen::words::seconds(took)))
         });
@@ -126,7 +133,8 @@ impl Services<'_> {
         for service in self.ledger.services().iter().filter(|service| reset.contains(&service.name().to_owned())) {
             let image = images::find(self.host, service.image(), &self.edge.stderr).await?;
             service::start(self.host, self.project, self.ledger, service, &image).await?;
-            service::wait(self.host, self.project, service, self.plan.service_patience()).await?;
+            service::wait(self.host, self.project, service, self.plan.service_patience(), self.edge.stderr.redactor())
+                .await?;
         }
         Ok(())
     }

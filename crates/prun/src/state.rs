@@ -513,13 +513,14 @@ impl LockedState<'_> {
         }
         let (host, project) = (&self.state.host, Project::new(&self.state.project, &self.owner));
         let work = async {
-            let is_left =
-                |label: Option<&str>| label != Some(Role::State.as_str()) && label != Some(Role::Home.as_str());
+            let nothing = [Role::State, Role::Home, Role::Failed].map(Role::as_str);
+            let is_left = |label: Option<&str>| label.is_none_or(|label| !nothing.contains(&label));
             let all = containers::list(host, &project).await?;
             let volumes = containers::volumes(host, &project).await?;
             let left = all.iter().any(|container| is_left(names::role(container)))
                 || volumes.iter().any(|(_, labels)| is_left(names::label(Some(labels), names::ROLE)));
             if !left {
+                containers::discard(host, &project.failed()).await?;
                 containers::remove_network(host, &project).await?;
                 containers::remove_volume(host, &project.home()).await?;
                 self.forget().await?;

@@ -7,6 +7,8 @@ use pscreen::{Diagnostic, Ending, Exit, Printer};
 
 use crate::commands::unit;
 use crate::edge::{Codes, Failure};
+use crate::engine::log::TAIL;
+use crate::error::answer::Answer;
 use crate::error::command::CommandError;
 use crate::error::{PullFailure, RunError, message};
 use crate::plan::error::PlanError;
@@ -15,6 +17,9 @@ use crate::values::error::ValuesError;
 
 /// The exit code of an init command that was ended by its `timeout`.
 const TIMED_OUT: i64 = pshim::TIMED_OUT as i64;
+
+/// The code of a program that does not exist.
+const NOT_FOUND: i64 = pshim::NOT_FOUND as i64;
 
 /// The exit code of a command that SIGKILL ended, as shells report it: 128 plus the signal's number.
 const KILLED: i64 = 128 + 9;
@@ -133,21 +138,29 @@ pub(crate) fn diagnostic(error: &RunError) -> Diagnostic {
             diagnostic.help("publish another port: -p HOST:CONTAINER, or ports in app.toml")
         }
         RunError::Init { tail, code, .. } => {
-            let diagnostic = plain(Exit::Failed).tail("the end of its log", tail.clone());
+            let diagnostic = log(plain(Exit::Failed), tail);
             match *code {
                 TIMED_OUT => diagnostic.help("if it took longer than its `timeout` in app.toml, give it more"),
                 KILLED => diagnostic.note("it was killed with SIGKILL, as the kernel does when memory runs out"),
                 _ => diagnostic,
             }
         }
-        RunError::Ended { tail, .. } => plain(Exit::Failed).tail("the end of its log", tail.clone()),
+        RunError::Ended { tail, code, .. } => {
+            let diagnostic = log(plain(Exit::Failed), tail);
+            match *code {
+                NOT_FOUND => diagnostic.help("the image has no such program: see `command` in app.toml, and the image's CMD"),
+                KILLED => diagnostic.note("it was killed with SIGKILL, as the kernel does when memory runs out"),
+                _ => diagnostic,
+            }
+        }
         RunError::Unhealthy { answer, tail, .. } => {
-            let diagnostic = if answer.is_empty() {
-                plain(Exit::Failed)
-            } else {
-                plain(Exit::Failed).note(format!("the last health check: {answer}"))
+            let diagnostic = match answer {
+                Answer::Nothing => plain(Exit::Failed),
+                Answer::Status { .. } | Answer::NobodyListens { .. } | Answer::NoProgram { .. } | Answer::Words(_) => {
+                    plain(Exit::Failed).note(format!("the last health check: {answer}"))
+                }
             };
-            diagnostic.tail("the end of its log", tail.clone()).help("--wait SECONDS gives it more time")
+            unhealthy(answer).into_iter().fold(log(diagnostic, tail), Diagnostic::help)
         }
         RunError::Secret(_) => Diagnostic::from_error(error, Exit::SecretMissing),
         RunError::Vault(source) => {
@@ -189,6 +202,43 @@ fn pull(failure: &PullFailure) -> Diagnostic {
     }
 }
 
+/// Shows the end of an instance's log, and how to see the rest of it.
+fn log(diagnostic: Diagnostic, tail: &[String]) -> Diagnostic {
+    match tail.len() {
+        0 => diagnostic.note("its log is empty"),
+        TAIL => diagnostic.tail("the end of its log; prun logs --failed shows all of it", tail.to_vec()),
+        _ => diagnostic.tail("the end of its log", tail.to_vec()),
+    }
+}
+
+/// Advises on an instance that does not become healthy, by the last answer of its check.
+fn unhealthy(answer: &Answer) -> Vec<String> {
+    let time = "`start` of health in app.toml, or --wait SECONDS, gives it more time".to_owned();
+    match answer {
+        Answer::Status { status: 404, .. } => {
+            vec!["health = { http = \"/PATH\" } in app.toml names a page of the app that answers below 400".to_owned()]
+        }
+        // 400 is Django's answer to a host that it does not serve, 403 that of Rails, 421 that of servers of HTTP.
+        Answer::Status { status: 400 | 403 | 421, .. } => vec![
+            "many apps refuse a host that they do not know: health = { …, host = \"shop.example\" } names one that it serves"
+                .to_owned(),
+        ],
+        Answer::Status { status: 401 | 407, .. } => {
+            vec!["name a page that wants no login, or give the check its headers: health = { …, headers = { … } }".to_owned()]
+        }
+        Answer::Status { .. } => vec!["see why in its log: prun logs --failed".to_owned(), time],
+        Answer::NobodyListens { port } => vec![
+            format!("the app must listen on port {port} of 0.0.0.0; on localhost nobody reaches it from outside its container"),
+            "health = { …, port = NUMBER } names another port".to_owned(),
+            time,
+        ],
+        Answer::NoProgram { .. } => vec![
+            "name a program that the image has, or let prun ask: health = { http = \"/PATH\" } needs none".to_owned(),
+        ],
+        Answer::Nothing | Answer::Words(_) => vec![time],
+    }
+}
+
 /// Explains a plan that cannot be followed.
 fn plan(error: &PlanError) -> Diagnostic {
     let plain = Diagnostic::error(error.to_string(), Exit::Usage);
@@ -214,6 +264,10 @@ fn plan(error: &PlanError) -> Diagnostic {
         PlanError::Port { .. } => plain.help("[ADDRESS:][HOST:]CONTAINER, for example 127.0.0.1:8080:80"),
         PlanError::UdpPort { .. } => plain.help("publish TCP ports only; see docs/limits.md"),
         PlanError::SamePort { .. } => plain.help("choose two different host ports"),
+        PlanError::SeveralProcesses { processes, .. } => {
+            let tables: Vec<String> = processes.iter().map(|name| format!("[processes.{name}]")).collect();
+            plain.help(format!("write it in app.toml, below one of {}", tables.join(", ")))
+        }
         PlanError::Network { .. } => plain.help(
             "instances are on the project's network, where services and the forwarder reach them; name a further one",
         ),
@@ -341,6 +395,8 @@ fn command(error: &CommandError) -> Diagnostic {
     match error {
         CommandError::NothingRuns { .. } => failed.help("prun ps shows what runs, prun start starts it"),
         CommandError::InstanceStopped { .. } => failed.help("prun ps shows the instances that run"),
+        CommandError::NoProcess { known, .. } => usage.help(format!("there are {}", known.join(", "))),
+        CommandError::NothingFailed { .. } => failed.help("prun logs shows what runs"),
         CommandError::ValuesGone { .. } => failed
             .help("prun resume brings them back")
             .help("prun resume --install does so after every start of the engine"),

@@ -1,5 +1,8 @@
 //! The task that the program's arguments ask for.
 
+use crate::number::{number, port};
+use crate::schedule::Schedule;
+
 /// One of the program's tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action<'a, 'b> {
@@ -7,6 +10,10 @@ pub enum Action<'a, 'b> {
     Run {
         /// How long to wait for the values, in seconds.
         patience: u32,
+        /// Whether the init commands run.
+        init: bool,
+        /// The command's name and when it runs; without a schedule the program becomes the command.
+        job: Option<Job<'a>>,
         /// The app's command.
         command: &'b [&'a [u8]],
     },
@@ -31,14 +38,7 @@ pub enum Action<'a, 'b> {
     },
     /// Checks whether an instance is healthy. The exit code is 0 if the instance answers an HTTP request with a
     /// status from 200 to 399.
-    Http {
-        /// The host's name.
-        host: &'a [u8],
-        /// The port.
-        port: u16,
-        /// The path and query.
-        path: &'a [u8],
-    },
+    Http(Request<'a, 'b>),
     /// Checks whether something listens on a port. The exit code is 0 if something does.
     Tcp {
         /// The host's name.
@@ -46,6 +46,32 @@ pub enum Action<'a, 'b> {
         /// The port.
         port: u16,
     },
+}
+
+/// A command that runs by a schedule, at most once at a time in the whole project.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Job<'a> {
+    /// The process's name, which is also that of its lock.
+    pub name: &'a [u8],
+    /// When it runs.
+    pub schedule: Schedule,
+}
+
+/// The request of a health check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request<'a, 'b> {
+    /// The instance's name on the network.
+    pub instance: &'a [u8],
+    /// The port.
+    pub port: u16,
+    /// The path and query.
+    pub path: &'a [u8],
+    /// How long the whole exchange may take, in milliseconds.
+    pub patience: u32,
+    /// The name in `Host`.
+    pub host: &'a [u8],
+    /// Further headers, each a line without its end.
+    pub headers: &'b [&'a [u8]],
 }
 
 /// The arguments are not of the kind that `prun` passes.
@@ -60,8 +86,23 @@ impl<'a, 'b> Action<'a, 'b> {
     /// Returns [`UsageError`] for arguments that do not match one of the tasks exactly.
     pub fn parse(arguments: &'b [&'a [u8]]) -> Result<Self, UsageError> {
         match arguments {
-            [b"run", b"--wait", seconds, b"--", command @ ..] if !command.is_empty() => {
-                Ok(Self::Run { patience: number(seconds).ok_or(UsageError)?, command })
+            [b"run", b"--wait", seconds, rest @ ..] => {
+                let patience = number(seconds).ok_or(UsageError)?;
+                let (init, rest) = match rest {
+                    [b"--no-init", rest @ ..] => (false, rest),
+                    rest => (true, rest),
+                };
+                let (job, rest) = match rest {
+                    [b"--job", name, rest @ ..] if is_name(name) => {
+                        let (schedule, rest) = Schedule::parse(rest).ok_or(UsageError)?;
+                        (Some(Job { name, schedule }), rest)
+                    }
+                    rest => (None, rest),
+                };
+                match rest {
+                    [b"--", command @ ..] if !command.is_empty() => Ok(Self::Run { patience, init, job, command }),
+                    _ => Err(UsageError),
+                }
             }
             [b"exec", b"--", command @ ..] if !command.is_empty() => Ok(Self::Exec { command }),
             [b"hold"] => Ok(Self::Hold),
@@ -70,8 +111,9 @@ impl<'a, 'b> Action<'a, 'b> {
             [b"forward", ports @ ..] if !ports.is_empty() && ports.iter().all(|text| port(text).is_some()) => {
                 Ok(Self::Forward { ports })
             }
-            [b"http", host, number, path] if path.starts_with(b"/") => {
-                Ok(Self::Http { host, port: port(number).ok_or(UsageError)?, path })
+            [b"http", instance, at, path, patience, host, headers @ ..] if path.starts_with(b"/") => {
+                let (port, patience) = (port(at).ok_or(UsageError)?, number(patience).ok_or(UsageError)?);
+                Ok(Self::Http(Request { instance, port, path, patience, host, headers }))
             }
             [b"tcp", host, number] => Ok(Self::Tcp { host, port: port(number).ok_or(UsageError)? }),
             _ => Err(UsageError),
@@ -79,17 +121,9 @@ impl<'a, 'b> Action<'a, 'b> {
     }
 }
 
-/// Reads a decimal number of at most nine digits. Returns `None` for any other text.
-pub(crate) fn number(text: &[u8]) -> Option<u32> {
-    if text.is_empty() || text.len() > 9 || !text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    Some(text.iter().fold(0, |number, digit| number * 10 + u32::from(digit - b'0')))
-}
-
-/// Reads a port from 1 to 65535.
-pub(crate) fn port(text: &[u8]) -> Option<u16> {
-    number(text).and_then(|number| u16::try_from(number).ok()).filter(|port| *port != 0)
+/// Whether a text can be part of a file's name.
+fn is_name(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
 }
 
 #[cfg(test)]
@@ -101,7 +135,25 @@ mod tests {
         let command: [&[u8]; 2] = [b"python3", b"--version"];
         assert_eq!(
             Action::parse(&[b"run", b"--wait", b"60", b"--", b"python3", b"--version"]),
-            Ok(Action::Run { patience: 60, command: &command })
+            Ok(Action::Run { patience: 60, init: true, job: None, command: &command })
+        );
+        let job = Job { name: b"clean-up", schedule: Schedule::Every(3600) };
+        let words: [&[u8]; 11] = [
+            b"run",
+            b"--wait",
+            b"60",
+            b"--no-init",
+            b"--job",
+            b"clean-up",
+            b"every",
+            b"3600",
+            b"--",
+            b"python3",
+            b"--version",
+        ];
+        assert_eq!(
+            Action::parse(&words),
+            Ok(Action::Run { patience: 60, init: false, job: Some(job), command: &command })
         );
         assert_eq!(Action::parse(&[b"exec", b"--", b"python3", b"--version"]), Ok(Action::Exec { command: &command }));
         assert_eq!(Action::parse(&[b"hold"]), Ok(Action::Hold));
@@ -109,8 +161,15 @@ mod tests {
         assert_eq!(Action::parse(&[b"done"]), Ok(Action::Done));
         assert_eq!(Action::parse(&[b"forward", b"80", b"8443"]), Ok(Action::Forward { ports: &[&b"80"[..], b"8443"] }));
         assert_eq!(
-            Action::parse(&[b"http", b"shop-1", b"8080", b"/healthz"]),
-            Ok(Action::Http { host: b"shop-1", port: 8080, path: b"/healthz" })
+            Action::parse(&[b"http", b"shop-1", b"8080", b"/healthz", b"5000", b"shop.example", b"A: b"]),
+            Ok(Action::Http(Request {
+                instance: b"shop-1",
+                port: 8080,
+                path: b"/healthz",
+                patience: 5000,
+                host: b"shop.example",
+                headers: &[b"A: b"],
+            }))
         );
         assert_eq!(Action::parse(&[b"tcp", b"db", b"5432"]), Ok(Action::Tcp { host: b"db", port: 5432 }));
     }
@@ -122,6 +181,9 @@ mod tests {
             &[b"run"],
             &[b"run", b"--wait", b"60", b"--"],
             &[b"run", b"--wait", b"soon", b"--", b"true"],
+            &[b"run", b"--wait", b"60", b"--job", b"../a", b"every", b"1", b"--", b"true"],
+            &[b"run", b"--wait", b"60", b"--job", b"a", b"every", b"0", b"--", b"true"],
+            &[b"run", b"--wait", b"60", b"--job", b"a", b"cron", b"1", b"1", b"1", b"1", b"--", b"true"],
             &[b"exec", b"true"],
             &[b"hold", b"on"],
             &[b"keep"],
@@ -129,7 +191,8 @@ mod tests {
             &[b"forward"],
             &[b"forward", b"0"],
             &[b"forward", b"80", b"65536"],
-            &[b"http", b"host", b"80", b"healthz"],
+            &[b"http", b"host", b"80", b"healthz", b"5000", b"host"],
+            &[b"http", b"host", b"80", b"/healthz"],
             &[b"tcp", b"host", b"99999999999999"],
         ];
         for arguments in wrong {

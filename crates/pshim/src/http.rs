@@ -2,13 +2,29 @@
 
 use alloc::vec::Vec;
 
-/// How many bytes of an answer are read. The status is among them.
-pub const ENOUGH: usize = 64;
+/// The beginning of the line that names the status of an answer, before the number.
+pub const STATUS: &str = "HTTP status ";
+/// The line for a port at which nobody listens.
+pub const NOTHING_LISTENS: &str = "nothing listens on the port";
 
-/// Makes the request for a path.
+/// The longest head of an answer that is read.
+const LONGEST_HEAD: usize = 16 * 1024;
+
+/// Makes the request for a path. `headers` are whole lines without their ends.
 #[must_use]
-pub fn request(host: &[u8], path: &[u8]) -> Vec<u8> {
-    [b"GET ", path, b" HTTP/1.1\r\nHost: ", host, b"\r\nUser-Agent: prun\r\nConnection: close\r\n\r\n"].concat()
+pub fn request<'a>(host: &[u8], path: &[u8], headers: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut request = [b"GET ", path, b" HTTP/1.1\r\nHost: ", host, b"\r\nConnection: close\r\n"].concat();
+    let mut has_agent = false;
+    for header in headers {
+        has_agent |= header.get(..11).is_some_and(|name| name.eq_ignore_ascii_case(b"User-Agent:"));
+        request.extend_from_slice(header);
+        request.extend_from_slice(b"\r\n");
+    }
+    if !has_agent {
+        request.extend_from_slice(b"User-Agent: prun\r\n");
+    }
+    request.extend_from_slice(b"\r\n");
+    request
 }
 
 /// Reads the status of an answer. Returns `None` until its three digits have arrived, and for an answer that is not
@@ -30,15 +46,125 @@ pub fn is_healthy(status: u16) -> bool {
     (200..400).contains(&status)
 }
 
+/// An answer that is read to its end, so that the app is not cut off while it writes. The head is kept, the body is not.
+pub struct Answer {
+    head: Vec<u8>,
+    part: Part,
+}
+
+/// The part of an answer that comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Head,
+    /// A body of so many more bytes.
+    Counted(u64),
+    /// A body that ends with the connection.
+    Open,
+    /// The line with a chunk's size; the size so far, and whether its digits have ended.
+    Size(u64, bool),
+    /// So many more bytes of a chunk, its line end included.
+    Chunk(u64),
+    /// The lines behind the last chunk; whether the line that is being read is empty so far.
+    Trailer(bool),
+    Nothing,
+}
+
+impl Default for Answer {
+    fn default() -> Self {
+        Self { head: Vec::new(), part: Part::Head }
+    }
+}
+
+impl Answer {
+    /// Takes the next bytes.
+    pub fn push(&mut self, bytes: &[u8]) {
+        let mut bytes = bytes;
+        while let Some((byte, rest)) = bytes.split_first() {
+            let taken = match self.part {
+                Part::Nothing | Part::Open => return,
+                Part::Counted(left) | Part::Chunk(left) => usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len()),
+                Part::Head | Part::Size(..) | Part::Trailer(_) => 1,
+            };
+            self.part = match self.part {
+                Part::Nothing | Part::Open => return,
+                Part::Head => self.head_byte(*byte),
+                Part::Counted(left) => match left - taken as u64 {
+                    0 => Part::Nothing,
+                    left => Part::Counted(left),
+                },
+                Part::Chunk(left) => match left - taken as u64 {
+                    0 => Part::Size(0, false),
+                    left => Part::Chunk(left),
+                },
+                Part::Size(0, _) if *byte == b'\n' => Part::Trailer(true),
+                Part::Size(size, _) if *byte == b'\n' => Part::Chunk(size.saturating_add(2)),
+                Part::Size(size, ended) => match (*byte as char).to_digit(16).filter(|_| !ended) {
+                    Some(digit) => Part::Size(size.saturating_mul(16).saturating_add(u64::from(digit)), false),
+                    None => Part::Size(size, true),
+                },
+                Part::Trailer(true) if *byte == b'\n' => Part::Nothing,
+                Part::Trailer(is_empty) => Part::Trailer(*byte == b'\n' || (is_empty && *byte == b'\r')),
+            };
+            bytes = if taken == 1 { rest } else { &bytes[taken..] };
+        }
+    }
+
+    fn head_byte(&mut self, byte: u8) -> Part {
+        self.head.push(byte);
+        if self.head.ends_with(b"\r\n\r\n") || self.head.ends_with(b"\n\n") {
+            return self.body();
+        }
+        if self.head.len() < LONGEST_HEAD { Part::Head } else { Part::Nothing }
+    }
+
+    /// Finds out from the head how the body ends (RFC 9112, 6.3).
+    fn body(&self) -> Part {
+        if matches!(self.status(), Some(204 | 304)) {
+            return Part::Nothing;
+        }
+        let value = |name: &[u8]| {
+            self.head.split(|byte| *byte == b'\n').find_map(|line| {
+                let (key, value) = line.split_at_checked(name.len())?;
+                key.eq_ignore_ascii_case(name).then(|| value.trim_ascii())
+            })
+        };
+        if value(b"transfer-encoding:").is_some_and(|coding| coding.to_ascii_lowercase().ends_with(b"chunked")) {
+            return Part::Size(0, false);
+        }
+        let length = value(b"content-length:").and_then(|text| core::str::from_utf8(text).ok()?.parse().ok());
+        match length {
+            Some(0) => Part::Nothing,
+            Some(length) => Part::Counted(length),
+            None => Part::Open,
+        }
+    }
+
+    /// The status, once it is there.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        status(&self.head)
+    }
+
+    /// Whether all of the answer has come. One without a length ends with its connection.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.part == Part::Nothing
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
-    fn a_request_names_host_and_path() {
-        let request = request(b"shop-1", b"/healthz?full=1");
-        assert!(request.starts_with(b"GET /healthz?full=1 HTTP/1.1\r\nHost: shop-1\r\n"));
-        assert!(request.ends_with(b"\r\n\r\n"));
+    fn a_request_names_host_path_and_headers() {
+        let made = request(b"shop-1", b"/healthz?full=1", [&b"X-Forwarded-Proto: https"[..]]);
+        assert!(made.starts_with(b"GET /healthz?full=1 HTTP/1.1\r\nHost: shop-1\r\n"));
+        assert!(made.ends_with(b"\r\nX-Forwarded-Proto: https\r\nUser-Agent: prun\r\n\r\n"));
+        let made = request(b"shop-1", b"/", [&b"user-agent: probe"[..]]);
+        assert!(made.ends_with(b"\r\nuser-agent: probe\r\n\r\n"), "one agent is enough");
     }
 
     #[test]
@@ -49,5 +175,47 @@ mod tests {
             assert_eq!(status(other), None);
         }
         assert!(is_healthy(204) && is_healthy(302) && !is_healthy(404) && !is_healthy(500));
+    }
+
+    const WHOLE: [&[u8]; 5] = [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5;a=b\r\nhello\r\nA\r\n0123456789\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n1\r\na\r\n0\r\nTrailer: x\r\n\r\n",
+    ];
+
+    #[test]
+    fn the_end_of_an_answer_is_seen_and_not_before_it_is_there() {
+        for answer in WHOLE {
+            for end in 0..=answer.len() {
+                let mut read = Answer::default();
+                read.push(&answer[..end]);
+                assert_eq!(read.is_whole(), end == answer.len(), "{end} of {}", answer.escape_ascii());
+            }
+        }
+        let mut open = Answer::default();
+        open.push(b"HTTP/1.0 200 OK\r\n\r\nany text");
+        assert!(!open.is_whole() && open.status() == Some(200));
+    }
+
+    proptest! {
+        #[test]
+        fn however_an_answer_is_cut_it_is_the_same(which in 0_usize..5, cut in 0_usize..90) {
+            let answer = WHOLE[which];
+            let cut = cut.min(answer.len());
+            let mut read = Answer::default();
+            read.push(&answer[..cut]);
+            read.push(&answer[cut..]);
+            prop_assert!(read.is_whole());
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80), which in 0_usize..5) {
+            let mut read = Answer::default();
+            read.push(&WHOLE[which][..40.min(WHOLE[which].len())]);
+            read.push(&bytes);
+            let _ = (read.status(), read.is_whole());
+        }
     }
 }

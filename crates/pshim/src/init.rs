@@ -5,7 +5,7 @@
 
 use alloc::vec::Vec;
 
-use crate::action::number;
+use crate::number::number;
 
 /// One init command.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -27,11 +27,13 @@ pub mod environment;
 pub mod http;
 pub mod init;
 pub mod keep;
+mod number;
 mod prefix;
 pub mod program;
+pub mod schedule;
 pub mod target;
 
-pub use action::{Action, UsageError};
+pub use action::{Action, Job, Request, UsageError};
 pub use prefix::Prefixer;
 
 /// The path at which the values of one generation are mounted in the app's container.
@@ -45,6 +47,8 @@ pub const READY_FILE: &str = "/run/prun/ready";
 /// The path at which this program is mounted in the app's container. A lock on this directory lets only one container
 /// at a time run the init commands.
 pub const HOME: &str = "/.prun";
+/// The beginning of the name of a lock in that directory; the name of a scheduled process follows.
+pub const JOB_LOCK: &str = "job-";
 /// The path at which the sealed state of a project is mounted in the containers that read or change it.
 pub const STATE: &str = "/state";
 /// The list of instances that the forwarder reads for each connection.

@@ -6,7 +6,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::action::port;
+use crate::number::port;
 
 /// An instance that takes connections to one port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

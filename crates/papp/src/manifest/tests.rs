@@ -105,11 +105,12 @@ fn takes_every_key_of_the_design() {
 
     assert_eq!(manifest.init.len(), 2);
     assert_eq!(manifest.init[1].timeout, Some(Duration::from_secs(300)));
-    assert_eq!((manifest.run.replicas, manifest.run.deliver), (2, Deliver::Files));
-    assert_eq!(manifest.run.ports.iter().map(Port::to_string).collect::<Vec<_>>(), ["127.0.0.1:8080:8080", "9090"]);
+    let process = manifest.processes.first();
+    assert_eq!((process.replicas, manifest.run.deliver), (2, Deliver::Files));
+    assert_eq!(process.ports.iter().map(Port::to_string).collect::<Vec<_>>(), ["127.0.0.1:8080:8080", "9090"]);
     assert_eq!(manifest.run.volumes[1].volume.source, VolumeSource::Host("./etc".into()));
-    let health = manifest.run.health.as_ref().unwrap();
-    assert_eq!(health.check, Check::Http { path: "/healthz".into(), port: Some(8080) });
+    let check = Check::Http { path: "/healthz".into(), port: Some(8080), host: None, headers: Vec::new() };
+    assert_eq!(process.health.as_ref().unwrap().check, check);
 }
 
 #[test]
@@ -130,7 +131,7 @@ fn scopes_say_who_gets_what() {
 fn an_empty_file_is_a_manifest() {
     let manifest = parse("").unwrap();
     assert_eq!(manifest, Manifest::default());
-    assert_eq!(manifest.run.replicas, 1);
+    assert_eq!(manifest.processes.first().replicas, 1);
 }
 
 #[test]

@@ -80,6 +80,11 @@ fn best<'a, 'y: 'a>(apps: impl Iterator<Item = &'a App<'y>>) -> Option<&'a App<'
 }
 
 impl App<'_> {
+    /// Whether it is built from the same folder with the same Dockerfile as another one.
+    pub(super) fn is_built_as(&self, other: &App<'_>) -> bool {
+        self.context == other.context && self.dockerfile == other.dockerfile
+    }
+
     /// Returns whether the app is built from the project's own folder.
     pub(super) fn is_here(&self) -> bool {
         self.context.as_os_str().is_empty()

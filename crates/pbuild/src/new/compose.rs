@@ -1,5 +1,6 @@
 //! Reads the app and its services from a compose file. Values of variables that could be secret are not kept.
 
+mod processes;
 mod running;
 
 use std::collections::BTreeSet;
@@ -11,6 +12,7 @@ use super::apps::{App, Choice, apps, choose};
 use super::interpolation::Interpolated;
 use super::names::{Family, kind_of, looks_secret};
 use super::yaml::{Yaml, YamlError};
+pub(super) use processes::{InitDraft, ProcessDraft};
 
 /// The names of compose files. The first one that exists is read.
 pub(super) const FILES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"];
@@ -77,10 +79,11 @@ pub(super) struct Composition {
     pub(super) environment: Vec<(String, VariableSource)>,
     pub(super) env_files: Vec<String>,
     pub(super) services: Vec<ServiceDraft>,
-    pub(super) replicas: Option<u32>,
-    pub(super) ports: Vec<String>,
+    /// The processes, the app itself first; none where there is no app.
+    pub(super) processes: Vec<ProcessDraft>,
+    pub(super) init: Vec<InitDraft>,
+    /// The volumes of all processes.
     pub(super) volumes: Vec<String>,
-    pub(super) health: Option<Vec<String>>,
     /// What was not taken over, with the reasons.
     pub(super) left_out: Vec<String>,
 }
@@ -94,12 +97,35 @@ impl Composition {
         let services = yaml.get("services").map(Yaml::entries).unwrap_or_default();
         let apps = apps(services, &|yaml| reader.plain(yaml));
         let own = choose(&apps, choice);
-        for (name, service) in services {
-            match (own, apps.iter().find(|app| app.name == name)) {
-                (Some(own), _) if own.name == name => reader.app(own, service, yaml.get("secrets")),
-                (own, Some(other)) => reader.other_app(own, other),
-                _ => reader.service(name, service),
+        let own_service = own.and_then(|own| services.iter().find(|(name, _)| name == own.name));
+        if let (Some(own), Some((_, service))) = (own, own_service) {
+            reader.app(own, service, yaml.get("secrets"));
+        }
+        let (one_offs, mut others) = (processes::one_offs(services), Vec::new());
+        for (name, service) in services.iter().filter(|(name, _)| own.is_none_or(|own| own.name != name)) {
+            let other = apps.iter().find(|app| app.name == name);
+            let is_ours =
+                own.zip(own_service).is_some_and(|(own, (_, app))| runs_the_image_of(service, other, app, own));
+            match other {
+                _ if is_ours => others.push((name, service)),
+                Some(other) => reader.other_app(own, other),
+                None => reader.service(name, service),
             }
+        }
+        for (name, service) in others {
+            let is_one_off = one_offs.contains(name) || processes::is_migration(name, service);
+            reader.other_process(name, service, is_one_off);
+        }
+        match own_service {
+            // Beside others of its image the app has a command of its own, too.
+            Some((name, service)) if !reader.found.has_one_process() => {
+                let command = reader.command(name, service);
+                reader.found.processes[0].command = command;
+            }
+            Some((_, service)) if service.get("command").is_some() => reader.leave_out(
+                "command: prun starts what the image says (CMD); another command stands behind `prun start IMAGE`",
+            ),
+            Some(_) | None => {}
         }
         reader.found.apps = apps.iter().map(|app| app.name.to_owned()).collect();
         Ok(reader.found)
@@ -176,7 +202,8 @@ impl Reader<'_> {
                 self.found.env_files.push(path);
             }
         }
-        self.run(service);
+        let process = self.process(&label(app.name), service);
+        self.found.processes.push(process);
     }
 
     /// Says why a secret was left out that Compose mounts into the app. If a database has the secret too, prun makes
@@ -289,7 +316,13 @@ impl Reader<'_> {
     /// same host name, so a number is added if needed.
     fn free_label(&self, name: &str) -> String {
         let label = label(name);
-        let is_free = |label: &String| self.found.services.iter().all(|service| service.name != *label);
+        let found = &self.found;
+        let taken = || {
+            let services = found.services.iter().map(|service| &service.name);
+            let processes = found.processes.iter().map(|process| &process.name);
+            services.chain(processes).chain(found.init.iter().map(|init| &init.name))
+        };
+        let is_free = |label: &String| taken().all(|name| name != label);
         let short: String = label.chars().take(28).collect();
         let numbered = (2_u32..).map(|number| format!("{short}-{number}"));
         std::iter::once(label).chain(numbered).find(is_free).unwrap_or_default()
@@ -310,6 +343,17 @@ impl Reader<'_> {
         let plain = |c: char| c == '_' || c.is_ascii_alphanumeric();
         (name.len() <= 63 && name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(plain))
             .then(|| name.clone())
+    }
+}
+
+/// Whether a service runs the image of the app: it names the same one, or is built in the same way.
+fn runs_the_image_of(service: &Yaml, build: Option<&App<'_>>, app: &Yaml, own: &App<'_>) -> bool {
+    let text = |service: &Yaml, key: &str| service.get(key).and_then(Yaml::text);
+    let target = |service: &Yaml| service.get("build").and_then(|build| text(build, "target"));
+    match (service.get("build"), build) {
+        (None, _) => text(service, "image").is_some_and(|image| text(app, "image") == Some(image)),
+        (Some(_), Some(build)) => build.is_built_as(own) && target(service) == target(app),
+        (Some(_), None) => false,
     }
 }
 
@@ -417,10 +461,11 @@ services:
             ]
         );
         assert_eq!(found.env_files, [".env", "web.env"]);
-        assert_eq!(found.ports, ["3000:3000", "8080:80", "127.0.0.1:90:9"]);
+        let [app] = found.processes.as_slice() else { panic!("one process") };
+        assert_eq!(app.ports, ["3000:3000", "8080:80", "127.0.0.1:90:9"]);
         assert_eq!(found.volumes, ["uploads:/srv/uploads"]);
         assert_eq!(
-            found.health.as_deref(),
+            app.health.as_deref(),
             Some(&["sh".to_owned(), "-c".into(), "curl -f http://localhost:3000/$x".into()][..])
         );
         let services: Vec<_> = found
@@ -458,11 +503,11 @@ services:
 
     #[test]
     fn a_file_without_an_app_has_no_app() {
-        assert_eq!(read("services: {db: {image: 'mysql:8'}}").ports, [""; 0]);
-        assert!(read("services: {web: {build: './', ports: ['1:1']}}").ports.len() == 1);
+        assert!(read("services: {db: {image: 'mysql:8'}}").processes.is_empty());
+        assert!(read("services: {web: {build: './', ports: ['1:1']}}").processes[0].ports.len() == 1);
         for elsewhere in ["../web", "/srv/web", "https://git.example/web.git", "git@git.example:web.git"] {
             let found = read(&format!("services: {{web: {{build: '{elsewhere}', ports: ['1:1']}}}}"));
-            assert!(found.ports.is_empty() && found.apps.is_empty(), "{elsewhere}");
+            assert!(found.processes.is_empty() && found.apps.is_empty(), "{elsewhere}");
             assert_eq!(found.left_out, ["service web, which is built from elsewhere"]);
         }
         assert_eq!(read(""), Composition::default());

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::compose::ServiceDraft;
+use super::compose::{InitDraft, ProcessDraft, ServiceDraft};
 use super::plan::{Draft, PublicDraft, SecretDraft};
 
 /// Returns the line by which editors with TOML support find the schema of manifests, so that they complete keys and
@@ -53,6 +53,7 @@ pub(super) fn text(draft: &Draft) -> String {
         draft.secrets.iter().for_each(|secret| secret_line(&mut page, secret));
     }
     draft.services.iter().for_each(|service| self::service(&mut page, service));
+    draft.init.iter().for_each(|command| init(&mut page, command));
     run(&mut page, draft);
     if !draft.left_out.is_empty() {
         page.push_str("\n# Left out:\n");
@@ -88,22 +89,45 @@ fn service(page: &mut String, service: &ServiceDraft) {
     }
 }
 
+fn init(page: &mut String, init: &InitDraft) {
+    page.push_str("\n[[init]]                       # before the processes, in each new container, one at a time\n");
+    line(page, &format!("name = {}", quoted(&init.name)), "");
+    line(page, &format!("command = [{}]", list(&init.command)), "");
+}
+
+/// Writes the processes, and what they share. One process needs no table of its own.
 fn run(page: &mut String, draft: &Draft) {
-    if draft.replicas.is_none() && draft.ports.is_empty() && draft.volumes.is_empty() && draft.health.is_none() {
-        return;
-    }
-    page.push_str("\n[run]\n");
-    if let Some(count) = draft.replicas {
-        line(page, &format!("replicas = {count}"), "");
-    }
-    for (key, items) in [("ports", &draft.ports), ("volumes", &draft.volumes)] {
-        if !items.is_empty() {
-            line(page, &format!("{key} = [{}]", list(items)), "");
+    let mut shared = Vec::new();
+    match draft.processes.as_slice() {
+        [only] if only.memory.is_none() && only.cpus.is_none() => shared = settings(only),
+        several => {
+            for process in several {
+                let _ = writeln!(page, "\n[processes.{}]", process.name);
+                settings(process).iter().for_each(|setting| line(page, setting, ""));
+            }
         }
     }
-    if let Some(command) = &draft.health {
-        line(page, &format!("health = {{ command = [{}] }}", list(command)), "");
+    if !draft.volumes.is_empty() {
+        let at = shared.iter().position(|setting| setting.starts_with("health")).unwrap_or(shared.len());
+        shared.insert(at, format!("volumes = [{}]", list(&draft.volumes)));
     }
+    if !shared.is_empty() {
+        page.push_str("\n[run]\n");
+        shared.iter().for_each(|setting| line(page, setting, ""));
+    }
+}
+
+fn settings(process: &ProcessDraft) -> Vec<String> {
+    let mut settings = Vec::new();
+    settings.extend(process.command.as_ref().map(|command| format!("command = [{}]", list(command))));
+    settings.extend(process.replicas.map(|count| format!("replicas = {count}")));
+    if !process.ports.is_empty() {
+        settings.push(format!("ports = [{}]", list(&process.ports)));
+    }
+    settings.extend(process.memory.as_ref().map(|memory| format!("memory = {}", quoted(memory))));
+    settings.extend(process.cpus.as_ref().map(|cpus| format!("cpus = {}", quoted(cpus))));
+    settings.extend(process.health.as_ref().map(|command| format!("health = {{ command = [{}] }}", list(command))));
+    settings
 }
 
 fn public_line(page: &mut String, public: &PublicDraft) {

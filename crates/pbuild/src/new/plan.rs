@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::arguments::Argument;
-use super::compose::{Composition, SecretSource, ServiceDraft, VariableSource};
+use super::compose::{Composition, InitDraft, ProcessDraft, SecretSource, ServiceDraft, VariableSource};
 use super::names::{Family, alias, is_injected, is_of_the_service, is_predefined_argument, looks_secret};
 use super::variables::Variables;
 use crate::files::mention::{holds_word, is_read_by_a_program_of};
@@ -74,10 +74,10 @@ pub(super) struct Draft {
     pub(super) environment: Vec<PublicDraft>,
     pub(super) secrets: Vec<SecretDraft>,
     pub(super) services: Vec<ServiceDraft>,
-    pub(super) replicas: Option<u32>,
-    pub(super) ports: Vec<String>,
+    pub(super) init: Vec<InitDraft>,
+    /// The processes, of which there is at least one.
+    pub(super) processes: Vec<ProcessDraft>,
     pub(super) volumes: Vec<String>,
-    pub(super) health: Option<Vec<String>>,
     /// What was left out on purpose, with the reasons.
     pub(super) left_out: Vec<String>,
 }
@@ -89,6 +89,15 @@ impl Draft {
         let families: Vec<Family> = composition.services.iter().map(ServiceDraft::family).collect();
         let name = project_name(composition.name.as_deref().unwrap_or(&found.folder_name));
         let plain_image = composition.image.filter(|image| papp::is_reference(image));
+        let mut processes = composition.processes;
+        if processes.is_empty() {
+            processes.push(ProcessDraft::default());
+        }
+        if let [app, ..] = processes.as_mut_slice()
+            && app.ports.is_empty()
+        {
+            app.ports.clone_from(&found.exposed);
+        }
         let mut planner = Planner {
             found: &found,
             families,
@@ -103,10 +112,9 @@ impl Draft {
                     .or(composition.dockerfile.filter(|file| file != "Dockerfile")),
                 target: composition.target,
                 services: composition.services,
-                replicas: composition.replicas,
-                ports: if composition.ports.is_empty() { found.exposed.clone() } else { composition.ports },
+                init: composition.init,
+                processes,
                 volumes: composition.volumes,
-                health: composition.health,
                 left_out: composition.left_out,
                 ..Self::default()
             },

@@ -262,9 +262,9 @@ fn what_env_files_decide_of_ports_is_followed_and_what_has_no_place_is_told() {
         "POSTGRES_PASSWORD = { value = \"${DB_PASSWORD}\" }",
         "POSTGRES_USER = { value = \"${DB_USERNAME}\" }",
         "#   user: `prun start --user`",
-        "#   mem_limit: `prun start --memory`",
+        "[processes.web]",
+        "memory = \"512m\"",
         "#   extra_hosts: prun has nothing like it",
-        "#   deploy: resources:",
     ] {
         assert!(text.contains(line), "{line}\n{text}");
     }

@@ -26,7 +26,13 @@ impl StopArguments {
 
 impl LogsArguments {
     pub(crate) fn request(&self) -> LogsRequest {
-        LogsRequest { project: self.project.choice(), services: self.of.clone(), follow: self.follow, tail: self.tail }
+        LogsRequest {
+            project: self.project.choice(),
+            of: self.of.clone(),
+            failed: self.failed,
+            follow: self.follow,
+            tail: self.tail,
+        }
     }
 }
 
@@ -34,7 +40,7 @@ impl ExecArguments {
     pub(crate) fn request(&self) -> ExecRequest {
         ExecRequest {
             project: self.project.choice(),
-            instance: self.instance,
+            instance: self.instance.clone(),
             user: self.user.clone(),
             attachment: Attachment { interactive: self.interactive, tty: self.tty },
             command: self.command.clone(),

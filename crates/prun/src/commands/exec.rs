@@ -11,7 +11,7 @@ use crate::engine::lines::Lines;
 use crate::error::command::CommandError;
 use crate::error::{RunError, engine};
 use crate::instance::{self, holder};
-use crate::names::Project;
+use crate::names::{InstanceName, Project};
 use crate::plan::request::ExecRequest;
 use crate::project::KnownProject;
 use crate::values::masks;
@@ -32,10 +32,17 @@ pub(crate) async fn run(request: &ExecRequest, edge: &Edge) -> Result<CommandEnd
     };
     let redactor = masks::redactor(Some(&ledger), &generation.variables, &generation.record).map_err(RunError::from)?;
     let project = Project::new(&name, ledger.owner());
-    let container = project.instance(generation.number, request.instance);
+    let plan = generation.record.plan()?;
+    let process = request.instance.process.as_deref().unwrap_or(plan.first().name());
+    if plan.process(process).is_none() {
+        let known = plan.processes().iter().map(|process| process.name().to_owned()).collect();
+        return Err(CommandError::NoProcess { process: process.to_owned(), project: name, known }.into());
+    }
+    let instance = InstanceName::new(process, request.instance.number);
+    let container = project.instance(generation.number, &instance);
     let running = containers::inspect(&host, &project, &container).await?;
     let Some(running) = running.filter(containers::is_running) else {
-        return Err(CommandError::InstanceStopped { instance: request.instance, project: name }.into());
+        return Err(CommandError::InstanceStopped { instance: instance.to_string(), project: name }.into());
     };
     if instance::has_entrypoint(&running) && !holder::is_filled(&host, &project.values(generation.number)).await {
         return Err(CommandError::ValuesGone { project: name }.into());

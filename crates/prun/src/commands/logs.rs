@@ -5,20 +5,22 @@ use futures::StreamExt;
 use futures::stream::SelectAll;
 use pengine::Engine;
 use pscreen::{Ending, Exit};
+use psecret::Redactor;
 
 use crate::edge::{Edge, Failure};
 use crate::engine::containers;
 use crate::engine::lines::Lines;
 use crate::error::command::CommandError;
 use crate::error::{RunError, engine};
-use crate::names::{self, Project, Role, number, role};
+use crate::instance::failed;
+use crate::names::{self, InstanceName, Project, Role, number, role};
 use crate::plan::record::Record;
 use crate::plan::request::LogsRequest;
 use crate::project::KnownProject;
 use crate::values::masks;
 
-/// The name that stands for the app among the names of services.
-const APP: &str = "app";
+/// The name that stands for all processes of the app.
+const APP: &str = papp::APP;
 
 /// Shows the logs of instances and services.
 ///
@@ -38,7 +40,10 @@ pub(crate) async fn logs(request: &LogsRequest, edge: &Edge) -> Result<Exit, Fai
     };
     let redactor = masks::redactor(Some(&ledger), &variables, &record).map_err(RunError::from)?;
     let project = Project::new(&name, ledger.owner());
-    let chosen = chosen(&host, &project, &request.services).await?;
+    if request.failed {
+        return failed_log(&host, &project, request.tail, &redactor, edge).await;
+    }
+    let chosen = chosen(&host, &project, &request.of).await?;
     let prefixed = chosen.len() > 1;
     let width = chosen.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
 
@@ -85,7 +90,27 @@ pub(crate) async fn logs(request: &LogsRequest, edge: &Edge) -> Result<Exit, Fai
     }
 }
 
-/// Finds the containers to show, and a label for each.
+/// Shows the log of the instance that failed last. It was masked before it was kept; what is known today is masked too.
+async fn failed_log(
+    host: &Engine,
+    project: &Project,
+    tail: Option<u32>,
+    redactor: &Redactor,
+    edge: &Edge,
+) -> Result<Exit, Failure> {
+    let kept = edge.cancellation.unless_cancelled(failed::read(host, project)).await??;
+    let Some((title, log)) = kept else {
+        return Err(CommandError::NothingFailed { project: project.name().to_owned() }.into());
+    };
+    edge.stderr.fact("log", &format!("{title}, which failed"));
+    let log = redactor.redact(&String::from_utf8_lossy(&log));
+    let lines: Vec<&str> = log.split_inclusive('\n').collect();
+    let count = tail.and_then(|tail| usize::try_from(tail).ok()).unwrap_or(lines.len());
+    edge.stdout.bytes(lines[lines.len().saturating_sub(count)..].concat().as_bytes());
+    Ok(Exit::Done)
+}
+
+/// Finds the containers to show, and a label for each. A name is a service's, a process's or an instance's, or `app`.
 async fn chosen(host: &Engine, project: &Project, of: &[String]) -> Result<Vec<(String, String)>, RunError> {
     let all = containers::list(host, project).await?;
     let newest = all.iter().filter(|container| role(container) == Some(Role::App.as_str())).filter_map(number).max();
@@ -95,11 +120,14 @@ async fn chosen(host: &Engine, project: &Project, of: &[String]) -> Result<Vec<(
         let before = chosen.len();
         for container in &all {
             let labels = container.labels.as_ref();
-            let label = match role(container) {
-                Some("app") if name == APP && number(container) == newest => {
-                    format!("{APP} {}", names::label(labels, names::INSTANCE).unwrap_or("?"))
+            let instance = InstanceName::of(container).filter(|_| number(container) == newest);
+            let label = match (role(container), instance) {
+                (Some("app"), Some(instance))
+                    if name == APP || *name == instance.process || *name == instance.to_string() =>
+                {
+                    format!("{} {}", instance.process, instance.number)
                 }
-                Some("service") if names::label(labels, names::SERVICE) == Some(name) => name.clone(),
+                (Some("service"), _) if names::label(labels, names::SERVICE) == Some(name) => name.clone(),
                 _ => continue,
             };
             chosen.push((label, containers::name_of(container)));

@@ -57,6 +57,7 @@ fn changes(before: &Generation, after: &Generation) -> String {
     if before.image != after.image {
         words.push("image".to_owned());
     }
+    words.extend(processes(before, after));
     for (name, content) in &new {
         match find(name) {
             None => words.push(format!("+{name}")),
@@ -67,6 +68,22 @@ fn changes(before: &Generation, after: &Generation) -> String {
     let is_gone = |name: &str| new.iter().all(|(known, _)| known != name);
     words.extend(old.iter().filter(|(name, _)| is_gone(name)).map(|(name, _)| format!("-{name}")));
     words.join(" ")
+}
+
+/// Names the processes that are new, other or gone. A generation whose plan cannot be read is like any other.
+fn processes(before: &Generation, after: &Generation) -> Vec<String> {
+    let (Ok(before), Ok(after)) = (before.record.plan(), after.record.plan()) else { return Vec::new() };
+    let mut words = Vec::new();
+    for process in after.processes() {
+        match before.process(process.name()) {
+            None => words.push(format!("+[{}]", process.name())),
+            Some(old) if old.description() != process.description() => words.push(format!("[{}]", process.name())),
+            Some(_) => {}
+        }
+    }
+    let gone = before.processes().iter().filter(|process| after.process(process.name()).is_none());
+    words.extend(gone.map(|process| format!("-[{}]", process.name())));
+    words
 }
 
 /// Returns a variable's name, shape and value in the form in which they are sealed. The origin is the same for all,

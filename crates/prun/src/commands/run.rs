@@ -11,7 +11,7 @@ use bollard::query_parameters::{
 use papp::{Init, Port};
 use pscreen::Ending;
 
-use crate::commands::start::{Goal, Start};
+use crate::commands::start::Start;
 use crate::edge::{CommandEnd, Edge, Failure, now};
 use crate::engine::attached::{self, Ends, Raw};
 use crate::engine::containers;
@@ -22,6 +22,7 @@ use crate::instance::holder::Holder;
 use crate::instance::sweep::{GRACE, sweep};
 use crate::instance::{self, Recipe};
 use crate::names::Role;
+use crate::plan::Goal;
 use crate::plan::request::{Attachment, InitRequest, RunRequest};
 use crate::project::KnownProject;
 use crate::state::{Closed, LockedState};
@@ -40,10 +41,7 @@ pub(crate) async fn run(request: &RunRequest, edge: &Edge) -> Result<CommandEnd,
     attached::check_terminal(attachment)?;
     let (mut start, state, _) = Start::read(&request.start, edge, Goal::Command).await?;
     let outcome = async {
-        // Init commands run only before the app. The manifest's ports belong to the app, which may be running, so
-        // only ports of the command line are published.
-        let ports = start.plan.run_command();
-        let ports = if request.start.order.ports.is_empty() { Vec::new() } else { ports };
+        let ports = start.plan.first().ports().to_vec();
         let work = async |locked: &LockedState<'_>| {
             start.take(locked)?;
             let (image, variables) = start.prepare(locked).await?;
@@ -110,16 +108,23 @@ async fn foreground(
     sweep(host, project).await?;
     let record = start.record.clone();
     let generation = Generation { number: 0, created: now(), digest: String::new(), image: None, variables, record };
-    let recipe =
-        Recipe { project, plan: &start.plan, image, generation: &generation, values: Some(holder.name.clone()) };
+    let process = start.plan.first();
+    let recipe = Recipe {
+        project,
+        plan: &start.plan,
+        process,
+        image,
+        generation: &generation,
+        values: Some(holder.name.clone()),
+    };
     let work = async {
         let home = project.labels(Role::Home, &[]);
         containers::ensure_volume(host, project, &project.home(), home, &[]).await?;
         holder.start(host, project).await?;
-        holder.furnish(host).await?;
+        holder.furnish(host, &[]).await?;
         let body = attach_to(recipe.body(project.labels(Role::Run, &[]))?, ports, attachment);
         containers::create(host, project, &name, body).await?;
-        for network in start.plan.container().networks() {
+        for network in process.container().networks() {
             containers::join(host, network, &name).await?;
         }
         let owner = instance::owner(host, &start.plan, image, &name).await;

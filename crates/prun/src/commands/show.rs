@@ -1,23 +1,15 @@
-//! `prun ps` and `prun injected`: show the containers that run, and the variables that instances have.
+//! `prun injected`: shows the variables that instances have; and the words and tables that lists share.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use bollard::models::{ContainerSummary, ContainerSummaryStateEnum};
 use pcredential::Ledger;
-use pengine::Engine;
 use pscreen::Exit;
 
 use crate::edge::{Edge, Failure, now};
-use crate::engine::containers;
 use crate::error::RunError;
 use crate::error::command::CommandError;
-use crate::instance::{forwarder, holder};
-use crate::names::{self, Project, Role, number, role};
 use crate::plan::request::{Choice, InjectedForm, InjectedRequest};
-use crate::project::{KnownProject, connect, manifest};
-use crate::state;
-use crate::state::caller::Caller;
+use crate::project::{KnownProject, manifest};
 use crate::values::generation::{Origin, Value, Variable};
 
 /// The mask of a secret. It is equally long for all secrets, so that it does not reveal their lengths.
@@ -25,116 +17,6 @@ const MASK: &str = "••••••••";
 
 /// What stands in the place of a value that only the build has.
 pub(crate) const BUILD_ONLY: &str = "build only, not in the container";
-
-/// Shows the instances and services that run.
-///
-/// # Errors
-///
-/// Returns an error if the project does not exist, or no engine answers.
-pub(crate) async fn ps(choice: &Choice, edge: &Edge) -> Result<Exit, Failure> {
-    let known = KnownProject::find(choice, edge).await?;
-    // The labels are enough to show what runs, so a user who is not an operator sees it, too.
-    let (project, host) = (edge.cancellation.unless_cancelled(known.project()).await??, known.host);
-    let all = containers::list(&host, &project).await?;
-    let addresses = forwarder::addresses(&host, &project).await?.join(" ");
-    let mut rows = vec![["NAME", "WHAT", "STATE", "SINCE", "OPEN"].map(str::to_owned)];
-    let with = |kind: Role| {
-        let mut found: Vec<_> = all.iter().filter(|container| role(container) == Some(kind.as_str())).collect();
-        found.sort_by_key(|container| containers::name_of(container));
-        found
-    };
-    let state = |container: &ContainerSummary| container.state.map_or_else(String::new, |state| state.to_string());
-    let since = |container: &ContainerSummary| container.status.clone().unwrap_or_default();
-    for container in with(Role::Service) {
-        let name = names::label(container.labels.as_ref(), names::SERVICE).unwrap_or_default().to_owned();
-        let image = container.image.clone().unwrap_or_default();
-        rows.push([name, image, state(container), since(container), String::new()]);
-    }
-    let waiting = waiting(&host, &project, &with(Role::App)).await;
-    for container in with(Role::App) {
-        let instance = names::label(container.labels.as_ref(), names::INSTANCE).unwrap_or("?");
-        let what = format!("instance {instance} of generation {}", number(container).unwrap_or_default());
-        let waits = number(container).is_some_and(|number| waiting.contains(&number));
-        let state = if waits { "waits for its values".to_owned() } else { state(container) };
-        rows.push([containers::name_of(container), what, state, since(container), addresses.clone()]);
-    }
-    edge.stdout.bytes(table(&rows).as_bytes());
-    if !waiting.is_empty() {
-        let text = "a restart of the engine took the values from memory: prun resume brings them back";
-        edge.stderr.warning(text);
-    }
-    Ok(Exit::Done)
-}
-
-/// Lists every project of the engine: what runs of it, and whether this user operates it.
-///
-/// # Errors
-///
-/// Returns an error if no engine answers.
-pub(crate) async fn all(edge: &Edge) -> Result<Exit, Failure> {
-    let host = edge.cancellation.unless_cancelled(connect()).await??;
-    let caller = Caller::of_process(None);
-    let mut rows = vec![["PROJECT", "INSTANCES", "SERVICES", "STATE", "ID"].map(str::to_owned)];
-    let known = state::projects(&host).await?;
-    let marked = containers::of_all_projects(&host).await?;
-    for project in &known {
-        let of = |kind: Role| {
-            let theirs = marked.iter().filter(move |container| role(container) == Some(kind.as_str()));
-            theirs.filter(|container| {
-                let label = |name| names::label(container.labels.as_ref(), name);
-                label(names::PROJECT) == Some(project.name()) && label(names::OWNER) == Some(project.owner())
-            })
-        };
-        let is_running = |container: &&ContainerSummary| container.state == Some(ContainerSummaryStateEnum::RUNNING);
-        let instances = of(Role::App).filter(is_running).count();
-        let services = of(Role::Service).filter(is_running);
-        let services = services.filter_map(|container| names::label(container.labels.as_ref(), names::SERVICE));
-        let mut services: Vec<&str> = services.collect();
-        services.sort_unstable();
-        let state = match caller.operates(project.name(), project.owner()) {
-            Ok(true) => "operated by this user",
-            Ok(false) | Err(_) => "of others, or not adopted",
-        };
-        let texts = [project.name(), &instances.to_string(), &services.join(" "), state, project.owner()];
-        rows.push(texts.map(str::to_owned));
-    }
-    rows.extend(orphans(&known, &marked));
-    edge.stdout.bytes(table(&rows).as_bytes());
-    Ok(Exit::Done)
-}
-
-/// Finds the containers of projects that have no state on the engine. Returns a row for each project.
-fn orphans(known: &[Project], marked: &[ContainerSummary]) -> Vec<[String; 5]> {
-    let mut orphans: BTreeMap<(String, String), usize> = BTreeMap::new();
-    for container in marked.iter().filter(|container| role(container) == Some(Role::App.as_str())) {
-        let label = |name| names::label(container.labels.as_ref(), name).unwrap_or_default().to_owned();
-        let (name, owner) = (label(names::PROJECT), label(names::OWNER));
-        if !known.iter().any(|project| project.name() == name && project.owner() == owner) {
-            *orphans.entry((name, owner)).or_default() += 1;
-        }
-    }
-    let row = |((name, owner), count): ((String, String), usize)| {
-        [name, count.to_string(), String::new(), "has no state here".to_owned(), owner]
-    };
-    orphans.into_iter().map(row).collect()
-}
-
-/// Finds the generations whose instances run without their values, as after a restart of the engine.
-pub(crate) async fn waiting(host: &Engine, project: &Project, instances: &[&ContainerSummary]) -> Vec<u64> {
-    let mut numbers: Vec<u64> = instances.iter().filter_map(|container| number(container)).collect();
-    numbers.sort_unstable();
-    numbers.dedup();
-    let mut waiting = Vec::new();
-    for number in numbers {
-        let holder = project.values(number);
-        // An instance whose generation has no values has no holder.
-        let has_holder = matches!(containers::inspect(host, project, &holder).await, Ok(Some(_)));
-        if has_holder && !holder::is_filled(host, &holder).await {
-            waiting.push(number);
-        }
-    }
-    waiting
-}
 
 /// Shows the variables of instances with masked values, or prints the value of one variable.
 ///

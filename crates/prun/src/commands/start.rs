@@ -19,10 +19,11 @@ use crate::instance::forwarder;
 use crate::instance::roll::{self, Instances, Replacement, Roll};
 use crate::instance::sweep::sweep;
 use crate::names::Project;
-use crate::plan::Plan;
 use crate::plan::error::PlanError;
+use crate::plan::process::PlannedProcess;
 use crate::plan::record::Record;
 use crate::plan::request::StartRequest;
+use crate::plan::{Goal, Plan};
 use crate::project::{connect_to_deliver, manifest};
 use crate::rotation::Rotation;
 use crate::services::Services;
@@ -54,15 +55,6 @@ pub(crate) async fn run(request: &StartRequest, edge: &Edge) -> Result<Exit, Fai
     };
     let outcome = outcome.await;
     outcome.map_err(|failure| failure.behind(&start.edge))
-}
-
-/// The purpose of a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Goal {
-    /// Instances of the app.
-    Instances,
-    /// A command in a container of its own.
-    Command,
 }
 
 /// Reads the user's secrets, each once, and returns them with an edge whose output is redacted.
@@ -130,7 +122,7 @@ impl Start {
         let nothing = Manifest::default();
         let declared = found.as_ref().map_or(&nothing, |found| &found.manifest);
         let folder = found.as_ref().map_or(Path::new("."), FoundManifest::directory);
-        let mut plan = Plan::new(&request.order, declared, folder)?;
+        let mut plan = Plan::new(&request.order, declared, folder, goal)?;
         let caller = Caller::of_process(found.as_ref().map(FoundManifest::directory));
         let connected = match Self::connect(request, &plan, caller, edge).await {
             // These failures end the start here: for a project that is not the user's, no secret is read and no
@@ -174,10 +166,13 @@ impl Start {
         let deferred = plan.composed().iter().map(|secret| secret.name.clone()).collect();
         let text = found.as_ref().map(|found| found.text.clone());
         let origin = found.as_ref().map_or(plan.project_from(), |_| "from app.toml");
-        let extent = match (goal, plan.replicas()) {
+        let extent = match (goal, plan.processes()) {
             (Goal::Command, _) => "one command".to_owned(),
-            (Goal::Instances, 1) => "1 instance".to_owned(),
-            (Goal::Instances, count) => format!("{count} instances"),
+            (Goal::Instances, [_]) => pscreen::words::counted(plan.instances(), "instance"),
+            (Goal::Instances, several) => {
+                let of = |process: &PlannedProcess| format!("{} {}", process.replicas(), process.name());
+                several.iter().map(of).collect::<Vec<_>>().join(", ")
+            }
         };
         edge.stderr.fact("app", &format!("{} ({}, {extent})  {origin}", plan.project(), plan.image()));
 
@@ -296,10 +291,14 @@ impl Start {
         self.services().retire().await?;
         match change {
             Replacement::None => self.edge.stderr.line("nothing to change: the app runs as it should"),
-            Replacement::Restored | Replacement::Replaced => {}
+            Replacement::Checked | Replacement::Restored | Replacement::Replaced => {}
         }
         for address in forwarder::addresses(&self.host, &self.project).await? {
-            self.edge.stderr.fact("open", &address);
+            let of = match (&address.process, self.plan.processes()) {
+                (Some(process), [_, _, ..]) => format!("  {process}"),
+                (Some(_) | None, _) => String::new(),
+            };
+            self.edge.stderr.fact("open", &format!("{}{of}", address.url));
         }
         Ok(Exit::Done)
     }

@@ -11,7 +11,7 @@ use crate::edge::{Edge, Failure, confirm};
 use crate::engine::containers;
 use crate::error::RunError;
 use crate::error::command::CommandError;
-use crate::instance::holder;
+use crate::instance::{failed, holder};
 use crate::names::{self, Project, Role, role};
 use crate::plan::request::{Data, StopRequest};
 use crate::project::KnownProject;
@@ -91,6 +91,7 @@ async fn stop(host: &Engine, project: &Project) -> Result<usize, RunError> {
     let with = |kind: Role| {
         all.iter().filter(move |container| role(container) == Some(kind.as_str())).map(containers::name_of)
     };
+    failed::forget(host, project).await?;
     let apps: Vec<String> = with(Role::Ports).chain(with(Role::App)).chain(with(Role::Run)).collect();
     containers::remove_all(host, &apps, GRACE).await?;
     let services: Vec<String> = with(Role::Service).collect();

@@ -21,7 +21,7 @@ use crate::engine::{containers, inside};
 use crate::error::command::CommandError;
 use crate::error::{RunError, engine};
 use crate::names::Project;
-use crate::plan::PATIENCE;
+use crate::plan::process::PATIENCE;
 use crate::plan::record::Record;
 use crate::plan::request::ToolRequest;
 use crate::project::KnownProject;
@@ -252,7 +252,7 @@ pub(crate) async fn load(request: &ToolRequest, replace: bool, edge: &Edge) -> R
         }
         taken?;
         finish(&site, &load, &files[1]).await?;
-        service::wait(site.host, &site.project, site.service, PATIENCE).await?;
+        service::wait(site.host, &site.project, site.service, PATIENCE, edge.stderr.redactor()).await?;
         let loaded = site.count(&count).await?;
         edge.stderr.fact("loaded", &site.held(loaded));
         Ok(Exit::Done)

@@ -202,7 +202,7 @@ impl Desk {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "door 80: the page's reader asked to see this one variable")]
+#[expect(clippy::disallowed_methods, reason = "door 81: the page's reader asked to see this one variable")]
 fn of_variable(variable: &Variable) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(match &variable.value {
         Value::Public(text) => text.clone().into_bytes(),
@@ -210,7 +210,7 @@ fn of_variable(variable: &Variable) -> Zeroizing<Vec<u8>> {
     })
 }
 
-#[expect(clippy::disallowed_methods, reason = "door 81: the page's reader asked to see this one secret")]
+#[expect(clippy::disallowed_methods, reason = "door 82: the page's reader asked to see this one secret")]
 fn of_secret(secret: &Secret) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(secret.value().expose().to_vec())
 }

@@ -11,19 +11,16 @@ use bollard::models::{
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder, InspectContainerOptions, InspectNetworkOptions,
-    ListContainersOptionsBuilder, ListVolumesOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
-    StartContainerOptions, StopContainerOptionsBuilder,
+    ListContainersOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
+    StopContainerOptionsBuilder,
 };
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use pengine::{ApiVersion, Engine};
 
 use crate::engine::archive;
-use crate::engine::inside::bytes_of;
 use crate::error::{RunError, engine, is_conflict, is_missing};
 use crate::names::{self, Project, Role};
 
-/// How many lines of a container's log an error shows.
-const TAIL: usize = 12;
 /// The first API version whose engine can stop several containers of one network at the same time. Docker 20.10 can
 /// then deadlock (`getSvcRecords` against `getNetworksFromStore`), and only the version tells which engine is safe.
 const SAFE_TOGETHER: ApiVersion = ApiVersion { major: 1, minor: 44 };
@@ -329,19 +326,6 @@ pub(crate) async fn remove_network(host: &Engine, project: &Project) -> Result<(
         Err(error) if !is_missing(&error) => Err(engine(|| format!("remove network {name}"))(error)),
         _ => Ok(()),
     }
-}
-
-/// Reads the last lines of a container's log; there are none if it cannot be read.
-pub(crate) async fn tail(host: &Engine, name: &str) -> Vec<String> {
-    let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail(&TAIL.to_string()).build();
-    let mut stream = host.docker().logs(name, Some(options));
-    let mut text = Vec::new();
-    while let Some(Ok(piece)) = stream.next().await {
-        text.extend_from_slice(bytes_of(&piece));
-    }
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-    lines[lines.len().saturating_sub(TAIL)..].to_vec()
 }
 
 /// Reads a file in a container, whether the container runs or not. Returns `None` if it cannot be read.

@@ -19,8 +19,24 @@ pub(crate) enum CommandError {
     /// `prun exec` names an instance that does not run.
     #[error("instance {instance} of project `{project}` does not run")]
     InstanceStopped {
-        /// Its number.
-        instance: u32,
+        /// Its name.
+        instance: String,
+        /// The project.
+        project: String,
+    },
+    /// The app has no process of this name.
+    #[error("project `{project}` has no process `{process}`")]
+    NoProcess {
+        /// The name.
+        process: String,
+        /// The project.
+        project: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// No instance has failed since the last roll that succeeded.
+    #[error("no instance of project `{project}` has failed since it was started last")]
+    NothingFailed {
         /// The project.
         project: String,
     },

@@ -17,6 +17,7 @@ use crate::engine::containers;
 use crate::error::{RunError, engine, message};
 use crate::instance::holder;
 use crate::names::{self, Project, Role};
+use crate::plan::route::Route;
 
 /// How long open connections may take to end.
 const GRACE: Duration = Duration::from_secs(5);
@@ -27,24 +28,30 @@ const GRACE: Duration = Duration::from_secs(5);
 /// # Errors
 ///
 /// [`RunError::PortTaken`], [`RunError::Foreign`], [`RunError::Engine`].
-pub(crate) async fn ensure(host: &Engine, project: &Project, ledger: &Ledger, ports: &[Port]) -> Result<(), RunError> {
+pub(crate) async fn ensure(
+    host: &Engine,
+    project: &Project,
+    ledger: &Ledger,
+    routes: &[Route],
+) -> Result<(), RunError> {
     let name = project.forwarder();
     let existing = containers::inspect(host, project, &name).await?;
-    if ports.is_empty() {
+    if routes.is_empty() {
         return match existing {
             Some(_) => containers::remove(host, &name, GRACE).await,
             None => Ok(()),
         };
     }
     let image = holder::image(host).await?;
-    let texts: Vec<String> = ports.iter().map(Port::to_string).chain([image.clone()]).collect();
+    let text = |route: &Route| format!("{} {} {}", route.port, route.process, route.listen);
+    let texts: Vec<String> = routes.iter().map(text).chain([image.clone()]).collect();
     let digest = ledger.digest(texts.iter().map(String::as_bytes));
     let retired = format!("{name}.old");
     match &existing {
         Some(container) => {
             let labels = container.config.as_ref().and_then(|config| config.labels.as_ref());
             if names::label(labels, names::CONFIGURATION) == Some(&digest) {
-                return start(host, &name, ports).await;
+                return start(host, &name, routes).await;
             }
             containers::stop(host, &name, GRACE).await?;
             rename(host, &name, &retired).await?;
@@ -52,7 +59,7 @@ pub(crate) async fn ensure(host: &Engine, project: &Project, ledger: &Ledger, po
         // A command that was killed at this point has left the old forwarder under its other name.
         None => containers::remove(host, &retired, GRACE).await?,
     }
-    let published = publish(host, project, &name, image, digest, ports).await;
+    let published = publish(host, project, &name, image, digest, routes).await;
     match (&published, existing.is_some()) {
         (Ok(()), true) => containers::remove(host, &retired, GRACE).await?,
         (Err(_), true) => {
@@ -72,18 +79,20 @@ async fn publish(
     name: &str,
     image: String,
     digest: String,
-    ports: &[Port],
+    routes: &[Route],
 ) -> Result<(), RunError> {
     let mut bindings: HashMap<String, Option<Vec<PortBinding>>> = HashMap::new();
     let mut listen: Vec<u16> = Vec::new();
-    for port in ports {
+    let mut labels = project.labels(Role::Ports, &[(names::CONFIGURATION, digest)]);
+    for Route { port, process, listen: own } in routes {
+        labels.insert(format!("{}{own}", names::LISTENS), process.clone());
         let binding = PortBinding {
             host_ip: port.address.map(|address| address.to_string()),
             host_port: port.host.map(|port| port.to_string()),
         };
-        bindings.entry(format!("{}/tcp", port.container)).or_default().get_or_insert_default().push(binding);
-        if !listen.contains(&port.container) {
-            listen.push(port.container);
+        bindings.entry(format!("{own}/tcp")).or_default().get_or_insert_default().push(binding);
+        if !listen.contains(own) {
+            listen.push(*own);
         }
     }
     let command = [holder::PROGRAM.to_owned(), "forward".to_owned()];
@@ -91,23 +100,22 @@ async fn publish(
         image: Some(image),
         cmd: Some(command.into_iter().chain(listen.iter().map(u16::to_string)).collect()),
         exposed_ports: Some(bindings.keys().cloned().collect()),
-        labels: Some(project.labels(Role::Ports, &[(names::CONFIGURATION, digest)])),
+        labels: Some(labels),
         host_config: Some(HostConfig { port_bindings: Some(bindings), ..holder::bare(&project.network()) }),
         ..ContainerCreateBody::default()
     };
     containers::create(host, project, name, body).await?;
-    start(host, name, ports).await
+    start(host, name, routes).await
 }
 
-async fn start(host: &Engine, name: &str, ports: &[Port]) -> Result<(), RunError> {
+async fn start(host: &Engine, name: &str, routes: &[Route]) -> Result<(), RunError> {
     match containers::start(host, name).await {
         Err(RunError::Engine { source, .. }) if is_taken(&message(&source)) => {
             let text = message(&source);
-            let port = ports
-                .iter()
-                .find(|port| port.host.is_some_and(|number| names_port(&text, number)))
-                .or(ports.first())
-                .map_or_else(String::new, Port::to_string);
+            let mut ports = routes.iter().map(|route| route.port);
+            let taken = ports.find(|port| port.host.is_some_and(|number| names_port(&text, number)));
+            let first = routes.first().map(|route| route.port);
+            let port = taken.or(first).map_or_else(String::new, |port| port.to_string());
             let number = Port::parse(&port).and_then(|port| port.host);
             Err(RunError::PortTaken { port, holder: holder_of(host, number, name).await })
         }
@@ -145,53 +153,64 @@ async fn rename(host: &Engine, from: &str, to: &str) -> Result<(), RunError> {
     host.docker().rename_container(from, options).await.map_err(engine(|| format!("rename container {from}")))
 }
 
+/// An instance that takes the connections of a port of the forwarder.
+pub(crate) struct Target {
+    /// The port on which the forwarder listens.
+    pub(crate) listen: u16,
+    /// The instance's container.
+    pub(crate) container: String,
+    /// The instance's port.
+    pub(crate) port: u16,
+}
+
 /// Sends new connections to these instances from now on. Open connections stay where they are.
 ///
 /// # Errors
 ///
 /// [`RunError::Engine`].
-pub(crate) async fn point(
-    host: &Engine,
-    project: &Project,
-    ports: &[Port],
-    instances: &[String],
-) -> Result<(), RunError> {
-    if ports.is_empty() {
-        return Ok(());
-    }
-    let list = pshim::target::write(
-        ports.iter().flat_map(|port| instances.iter().map(|name| (port.container, name.as_str(), port.container))),
-    );
+pub(crate) async fn point(host: &Engine, project: &Project, targets: &[Target]) -> Result<(), RunError> {
+    let lines = targets.iter().map(|target| (target.listen, target.container.as_str(), target.port));
+    let list = pshim::target::write(lines);
     let name = pshim::TARGETS_FILE.trim_start_matches('/').to_owned();
     let file = File { name, content: list.as_bytes(), mode: 0o444, owner: 0 };
     holder::upload(host, &project.forwarder(), "/", &[file]).await
 }
 
-/// Returns the addresses of the published ports, such as `http://127.0.0.1:8080`. The engine has chosen every part that
-/// the plan left open.
+/// An address at which a published port is reached.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Address {
+    /// The process behind it; an older prun did not say which one.
+    pub(crate) process: Option<String>,
+    /// The address, such as `http://127.0.0.1:8080`.
+    pub(crate) url: String,
+}
+
+/// Returns the addresses of the published ports. The engine has chosen every part that the plan left open.
 ///
 /// # Errors
 ///
 /// [`RunError::Engine`].
-pub(crate) async fn addresses(host: &Engine, project: &Project) -> Result<Vec<String>, RunError> {
+pub(crate) async fn addresses(host: &Engine, project: &Project) -> Result<Vec<Address>, RunError> {
     let Some(container) = containers::inspect(host, project, &project.forwarder()).await? else {
         return Ok(Vec::new());
     };
+    let labels = container.config.as_ref().and_then(|config| config.labels.as_ref());
     let published = container.network_settings.and_then(|settings| settings.ports).unwrap_or_default();
-    let mut addresses: Vec<String> = published
-        .into_values()
-        .flatten()
-        .flatten()
-        .filter_map(|binding| {
-            let port = binding.host_port?;
-            Some(match binding.host_ip.as_deref() {
+    let mut addresses = Vec::new();
+    for (listen, bindings) in published {
+        let label = format!("{}{}", names::LISTENS, listen.trim_end_matches("/tcp"));
+        let process = names::label(labels, &label).map(str::to_owned);
+        for binding in bindings.into_iter().flatten() {
+            let Some(port) = binding.host_port else { continue };
+            let url = match binding.host_ip.as_deref() {
                 None | Some("" | "0.0.0.0" | "::") => format!("http://127.0.0.1:{port}"),
                 Some(address) if address.contains(':') => format!("http://[{address}]:{port}"),
                 Some(address) => format!("http://{address}:{port}"),
-            })
-        })
-        .collect();
-    addresses.sort();
+            };
+            addresses.push(Address { process: process.clone(), url });
+        }
+    }
+    addresses.sort_by(|one, other| (&one.url, &one.process).cmp(&(&other.url, &other.process)));
     addresses.dedup();
     Ok(addresses)
 }

@@ -7,18 +7,20 @@ use bollard::query_parameters::LogsOptionsBuilder;
 use futures::StreamExt;
 use papp::Check;
 use pengine::Engine;
+use psecret::Redactor;
 
 use crate::engine::containers;
 use crate::engine::inside::{self, bytes_of};
+use crate::engine::log::{LONG_TAIL, Log, TAIL};
 use crate::error::RunError;
+use crate::error::answer::Answer;
 use crate::instance;
 use crate::instance::holder;
-use crate::names::Project;
+use crate::names::{InstanceName, Project};
 use crate::plan::Plan;
 use crate::plan::error::PlanError;
+use crate::plan::process::PlannedProcess;
 
-/// The pause between two checks.
-const PAUSE: Duration = Duration::from_millis(200);
 /// How long an app without any health check must run before it takes the place of another.
 pub(crate) const STEADY: Duration = Duration::from_secs(3);
 
@@ -31,57 +33,172 @@ pub(crate) struct InitReport {
     pub(crate) took: String,
 }
 
-/// Waits until the instance's init commands have finished, and calls `say` for each.
-///
-/// The entrypoint reports them in the container's log, because a container may have a read-only root and no shell,
-/// and a report then has no other way out. If the engine keeps no log, the health check alone decides.
-///
-/// # Errors
-///
-/// [`RunError::Init`] with the end of the log, not yet redacted; [`RunError::Ended`].
-pub(crate) async fn init(
-    host: &Engine,
-    project: &Project,
-    plan: &Plan,
-    container: &str,
-    instance: u32,
-    mut say: impl FnMut(&InitReport),
-) -> Result<(), RunError> {
-    let mut waiting = plan.init().len();
-    if waiting == 0 {
-        return Ok(());
+/// A new instance that is to become healthy.
+pub(crate) struct Candidate<'a> {
+    /// The engine.
+    pub(crate) host: &'a Engine,
+    /// The project.
+    pub(crate) project: &'a Project,
+    /// The plan.
+    pub(crate) plan: &'a Plan,
+    /// The process that it runs.
+    pub(crate) process: &'a PlannedProcess,
+    /// The app's image.
+    pub(crate) image: &'a ImageInspect,
+    /// The number of its generation.
+    pub(crate) generation: u64,
+    /// Its name.
+    pub(crate) name: &'a InstanceName,
+    /// What masks its log.
+    pub(crate) redactor: &'a Redactor,
+}
+
+impl Candidate<'_> {
+    /// The name of its container.
+    #[must_use]
+    pub(crate) fn container(&self) -> String {
+        self.project.instance(self.generation, self.name)
     }
-    let options = LogsOptionsBuilder::new().follow(true).stdout(false).stderr(true).build();
-    let mut log = host.docker().logs(container, Some(options));
-    let mut line = Vec::new();
-    let mut failed = None;
-    while let Some(Ok(piece)) = log.next().await {
-        for byte in bytes_of(&piece) {
-            if *byte != b'\n' {
-                line.push(*byte);
-                continue;
-            }
-            match report(&String::from_utf8_lossy(&line)) {
-                Some(Report::InitReport(finished)) => {
-                    say(&finished);
-                    waiting = waiting.saturating_sub(1);
-                }
-                Some(Report::Failed(name)) => failed = Some(name),
-                None => {}
-            }
-            line.clear();
-        }
+
+    /// Reads its log, masked.
+    pub(crate) async fn log(&self) -> Log {
+        Log::read(self.host, &self.container(), self.redactor).await
+    }
+
+    /// Reads the end of its log, masked.
+    async fn tail(&self) -> Vec<String> {
+        self.log().await.tail(if self.generation == 1 { LONG_TAIL } else { TAIL })
+    }
+
+    /// Waits until the instance's init commands have finished, and calls `say` for each.
+    ///
+    /// The entrypoint reports them in the container's log. A container may have a read-only root and no shell, so there is
+    /// no other way out of it. With an engine that keeps no log the health check alone decides.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Init`] with the end of the log; [`RunError::Ended`].
+    pub(crate) async fn init(&self, mut say: impl FnMut(&InitReport)) -> Result<(), RunError> {
+        let mut waiting = if self.process.has_init() { self.plan.init().len() } else { 0 };
         if waiting == 0 {
             return Ok(());
         }
+        let container = self.container();
+        let options = LogsOptionsBuilder::new().follow(true).stdout(false).stderr(true).build();
+        let mut log = self.host.docker().logs(&container, Some(options));
+        let mut line = Vec::new();
+        let mut failed = None;
+        while let Some(Ok(piece)) = log.next().await {
+            for byte in bytes_of(&piece) {
+                if *byte != b'\n' {
+                    line.push(*byte);
+                    continue;
+                }
+                match report(&String::from_utf8_lossy(&line)) {
+                    Some(Report::InitReport(finished)) => {
+                        say(&finished);
+                        waiting = waiting.saturating_sub(1);
+                    }
+                    Some(Report::Failed(name)) => failed = Some(name),
+                    None => {}
+                }
+                line.clear();
+            }
+            if waiting == 0 {
+                return Ok(());
+            }
+        }
+        // The log has ended. Either the container has ended too, or the engine keeps no log.
+        let Some(state) = containers::inspect(self.host, self.project, &container).await? else { return Ok(()) };
+        let Some(code) = containers::exit_code(&state) else { return Ok(()) };
+        let tail = self.tail().await;
+        match failed {
+            Some(name) => Err(RunError::Init { name, code, tail }),
+            None => Err(RunError::Ended { instance: self.name.to_string(), code, tail }),
+        }
     }
-    // The log has ended. Either the container has ended too, or the engine keeps no log.
-    let Some(state) = containers::inspect(host, project, container).await? else { return Ok(()) };
-    let Some(code) = containers::exit_code(&state) else { return Ok(()) };
-    let tail = containers::tail(host, container).await;
-    match failed {
-        Some(name) => Err(RunError::Init { name, code, tail }),
-        None => Err(RunError::Ended { instance, code, tail }),
+
+    /// Waits until the instance is healthy.
+    ///
+    /// The health check of its process decides, or else the image's own. Without either, the app must keep running for
+    /// `steady`, which matters only if it takes the place of another generation.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Ended`], [`RunError::Unhealthy`], [`RunError::Engine`].
+    pub(crate) async fn healthy(&self, steady: Duration) -> Result<(), RunError> {
+        let (container, patience) = (self.container(), self.process.patience());
+        let began = Instant::now();
+        let mut answer = Answer::Nothing;
+        while began.elapsed() < patience {
+            let Some(state) = containers::inspect(self.host, self.project, &container).await? else {
+                return Err(RunError::ContainerRemoved { container });
+            };
+            if let Some(code) = containers::exit_code(&state) {
+                let tail = self.tail().await;
+                return Err(RunError::Ended { instance: self.name.to_string(), code, tail });
+            }
+            let left = patience.saturating_sub(began.elapsed());
+            let look = self.look(&state, left, began + steady);
+            match tokio::time::timeout(left, look).await {
+                Ok(Ok(Look::Healthy)) => return Ok(()),
+                Ok(Ok(Look::NotYet(said))) => answer = said,
+                // The instance ended during the check. The next look at its state says so.
+                Ok(Err(RunError::Engine { .. })) => {}
+                Ok(Err(other)) => return Err(other),
+                Err(_) if answer == Answer::Nothing => answer = endless(),
+                Err(_) => {}
+            }
+            tokio::time::sleep(self.process.pause().min(patience.saturating_sub(began.elapsed()))).await;
+        }
+        let (instance, tail) = (self.name.to_string(), self.tail().await);
+        Err(RunError::Unhealthy { instance, seconds: patience.as_secs(), answer, tail })
+    }
+
+    async fn look(&self, state: &ContainerInspectResponse, left: Duration, steady: Instant) -> Result<Look, RunError> {
+        match self.process.check() {
+            Some(Check::Http { path, port, host, headers }) => {
+                let published = || self.process.ports().first().map(|port| port.container);
+                let port = port.or_else(published).or_else(|| exposed(self.image));
+                let Some(port) = port else {
+                    return Err(PlanError::HealthPort.into());
+                };
+                let container = self.container();
+                let patience = self.process.check_timeout().min(left).as_millis().max(1).to_string();
+                let host = host.as_deref().unwrap_or(&container);
+                let words = [holder::PROGRAM, "http", &container, &port.to_string(), path, &patience, host];
+                let headers = headers.iter().map(|(name, value)| format!("{name}: {value}"));
+                let words: Vec<String> = words.map(str::to_owned).into_iter().chain(headers).collect();
+                // The request comes over the network, as those of the forwarder do: an app that listens on localhost
+                // alone is of no use.
+                let holder = self.project.values(self.generation);
+                Ok(judge_http(&inside::run(self.host, &holder, &words, &[]).await?, path, port))
+            }
+            Some(Check::Command(command)) => {
+                let mut words =
+                    if instance::has_entrypoint(state) { instance::entrypoint(&["exec", "--"]) } else { Vec::new() };
+                words.extend(command.iter().cloned());
+                let container = self.container();
+                let run = inside::run(self.host, &container, &words, &[]);
+                match tokio::time::timeout(self.process.check_timeout(), run).await {
+                    Ok(done) => Ok(judge_command(&done?, command)),
+                    Err(_) => Ok(Look::NotYet(endless())),
+                }
+            }
+            None => {
+                let health = state.state.as_ref().and_then(|state| state.health.as_ref());
+                Ok(match health.and_then(|health| health.status) {
+                    Some(HealthStatusEnum::HEALTHY) => Look::Healthy,
+                    Some(HealthStatusEnum::STARTING | HealthStatusEnum::UNHEALTHY) => {
+                        Look::NotYet(Answer::Words("the image's own health check does not succeed".to_owned()))
+                    }
+                    None | Some(HealthStatusEnum::NONE | HealthStatusEnum::EMPTY) if Instant::now() >= steady => {
+                        Look::Healthy
+                    }
+                    None | Some(HealthStatusEnum::NONE | HealthStatusEnum::EMPTY) => Look::NotYet(Answer::Nothing),
+                })
+            }
+        }
     }
 }
 
@@ -103,114 +220,61 @@ pub(crate) fn report(line: &str) -> Option<Report> {
     what.starts_with("failed").then(|| Report::Failed(name.to_owned()))
 }
 
-/// Waits until an instance is healthy.
-///
-/// The plan's health check decides, or else the image's own. Without either, the app must keep running for `steady`,
-/// which matters only if it takes the place of another generation.
-///
-/// # Errors
-///
-/// [`RunError::Ended`], [`RunError::Unhealthy`], [`RunError::Engine`].
-pub(crate) async fn healthy(
-    host: &Engine,
-    project: &Project,
-    plan: &Plan,
-    image: &ImageInspect,
-    generation: u64,
-    instance: u32,
-    steady: Duration,
-) -> Result<(), RunError> {
-    let container = project.instance(generation, instance);
-    let began = Instant::now();
-    let mut answer = String::new();
-    while began.elapsed() < plan.patience() {
-        let Some(state) = containers::inspect(host, project, &container).await? else {
-            return Err(RunError::ContainerRemoved { container });
-        };
-        if let Some(code) = containers::exit_code(&state) {
-            return Err(RunError::Ended { instance, code, tail: containers::tail(host, &container).await });
-        }
-        let left = plan.patience().saturating_sub(began.elapsed());
-        let look = look(host, project, plan, image, &state, generation, instance, began + steady);
-        match tokio::time::timeout(left, look).await {
-            Ok(Ok(Look::Healthy)) => return Ok(()),
-            Ok(Ok(Look::NotYet(said))) => answer = said,
-            // The instance ended during the check. The next inspection of its state finds that out.
-            Ok(Err(RunError::Engine { .. })) => {}
-            Ok(Err(other)) => return Err(other),
-            Err(_) if answer.is_empty() => answer = "the health check does not end".to_owned(),
-            Err(_) => {}
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-    let tail = containers::tail(host, &container).await;
-    Err(RunError::Unhealthy { instance, seconds: plan.patience().as_secs(), answer, tail })
-}
-
-/// Whether the plan or the image has a health check.
+/// Whether the manifest or the image has a health check for a process.
 #[must_use]
-pub(crate) fn has_check(plan: &Plan, image: &ImageInspect) -> bool {
+pub(crate) fn has_check(process: &PlannedProcess, image: &ImageInspect) -> bool {
     let test =
         image.config.as_ref().and_then(|config| config.healthcheck.as_ref()).and_then(|check| check.test.as_ref());
-    plan.health().is_some() || test.and_then(|test| test.first()).is_some_and(|kind| kind.starts_with("CMD"))
+    let of_image = test.and_then(|test| test.first()).is_some_and(|kind| kind.starts_with("CMD"));
+    process.check().is_some() || (of_image && process.keeps_check_of_image())
 }
 
+#[derive(Debug, PartialEq, Eq)]
 enum Look {
     Healthy,
-    NotYet(String),
+    NotYet(Answer),
 }
 
-#[expect(clippy::too_many_arguments, reason = "all of it is what one look needs, and nobody else calls it")]
-async fn look(
-    host: &Engine,
-    project: &Project,
-    plan: &Plan,
-    image: &ImageInspect,
-    state: &ContainerInspectResponse,
-    generation: u64,
-    instance: u32,
-    steady: Instant,
-) -> Result<Look, RunError> {
-    let container = project.instance(generation, instance);
-    match plan.health() {
-        Some(Check::Http { path, port }) => {
-            let port = port.or_else(|| plan.ports().first().map(|port| port.container)).or_else(|| exposed(image));
-            let Some(port) = port else {
-                return Err(PlanError::HealthPort.into());
-            };
-            let words = [holder::PROGRAM, "http", &container, &port.to_string(), path].map(str::to_owned);
-            // The request comes over the network, like those of the forwarder, because the forwarder cannot reach an
-            // app that listens on localhost alone.
-            judge(&inside::run(host, &project.values(generation), &words, &[]).await?)
-        }
-        Some(Check::Command(command)) => {
-            let mut words =
-                if instance::has_entrypoint(state) { instance::entrypoint(&["exec", "--"]) } else { Vec::new() };
-            words.extend(command.iter().cloned());
-            judge(&inside::run(host, &container, &words, &[]).await?)
-        }
-        None => {
-            Ok(match state.state.as_ref().and_then(|state| state.health.as_ref()).and_then(|health| health.status) {
-                Some(HealthStatusEnum::HEALTHY) => Look::Healthy,
-                Some(HealthStatusEnum::STARTING | HealthStatusEnum::UNHEALTHY) => {
-                    Look::NotYet("the image's own health check does not succeed".to_owned())
-                }
-                None | Some(HealthStatusEnum::NONE | HealthStatusEnum::EMPTY) if Instant::now() >= steady => {
-                    Look::Healthy
-                }
-                None | Some(HealthStatusEnum::NONE | HealthStatusEnum::EMPTY) => Look::NotYet(String::new()),
-            })
-        }
-    }
+fn endless() -> Answer {
+    Answer::Words("the health check does not end".to_owned())
 }
 
-fn judge(done: &inside::CommandResult) -> Result<Look, RunError> {
+/// Judges what the entrypoint says about its request.
+fn judge_http(done: &inside::CommandResult, path: &str, port: u16) -> Look {
     if done.code == 0 {
-        return Ok(Look::Healthy);
+        return Look::Healthy;
     }
-    let text = String::from_utf8_lossy(&done.output);
+    let line = last_line(&done.output);
+    let status = line.strip_prefix(pshim::http::STATUS).and_then(|status| status.parse().ok());
+    Look::NotYet(match status {
+        Some(status) => Answer::Status { status, path: path.to_owned() },
+        None if line == pshim::http::NOTHING_LISTENS => Answer::NobodyListens { port },
+        None => Answer::Words(line),
+    })
+}
+
+/// Judges how a command ended. Without the entrypoint it is the engine that does not find a program, in its own words.
+fn judge_command(done: &inside::CommandResult, command: &[String]) -> Look {
+    if done.code == 0 {
+        return Look::Healthy;
+    }
+    let line = last_line(&done.output);
+    let of_engine = line.contains("OCI runtime exec failed")
+        && ["executable file not found", "no such file or directory"].iter().any(|words| line.contains(words));
+    // A shell ends with the same code when a command within it is missing; it says which.
+    let of_entrypoint = done.code == i64::from(pshim::NOT_FOUND) && line.ends_with(": not found") && {
+        command.first().is_some_and(|program| line == format!("{program}: not found"))
+    };
+    Look::NotYet(match command.first() {
+        Some(program) if of_engine || of_entrypoint => Answer::NoProgram { program: program.clone() },
+        _ => Answer::Words(line),
+    })
+}
+
+fn last_line(output: &[u8]) -> String {
+    let text = String::from_utf8_lossy(output);
     let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it failed without any output");
-    Ok(Look::NotYet(last.trim_start_matches("prun: ").to_owned()))
+    last.trim_end().trim_start_matches("prun: ").to_owned()
 }
 
 /// Returns the port that the image exposes, if there is exactly one.
@@ -223,6 +287,33 @@ fn exposed(image: &ImageInspect) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_cause_of_an_answer_is_known() {
+        let done = |code, output: &str| inside::CommandResult { code, output: output.as_bytes().to_vec() };
+        let http = |output: &str| judge_http(&done(1, output), "/up", 80);
+        assert_eq!(
+            http("prun: HTTP status 404\n"),
+            Look::NotYet(Answer::Status { status: 404, path: "/up".to_owned() })
+        );
+        assert_eq!(http("prun: nothing listens on the port\n"), Look::NotYet(Answer::NobodyListens { port: 80 }));
+        assert_eq!(
+            http("prun: no answer within 5.0 s\n"),
+            Look::NotYet(Answer::Words("no answer within 5.0 s".to_owned()))
+        );
+        let command = |code, output: &str| judge_command(&done(code, output), &["curl".to_owned(), "-f".to_owned()]);
+        let missing = Look::NotYet(Answer::NoProgram { program: "curl".to_owned() });
+        assert_eq!(command(127, "prun: curl: not found\n"), missing);
+        let engine = "OCI runtime exec failed: exec failed: unable to start container process: exec: \"curl\": executable \
+                      file not found in $PATH: unknown\r\n";
+        assert_eq!(command(127, engine), missing);
+        assert_eq!(command(126, engine), missing);
+        assert_eq!(
+            command(127, "sh: grep: not found\n"),
+            Look::NotYet(Answer::Words("sh: grep: not found".to_owned()))
+        );
+        assert_eq!(command(0, ""), Look::Healthy);
+    }
 
     #[test]
     fn the_entrypoints_own_lines_are_read_and_no_others() {

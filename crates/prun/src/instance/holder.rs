@@ -133,12 +133,19 @@ impl Holder {
         upload(host, &self.name, VALUES, files).await
     }
 
-    /// Puts the entrypoint into the home volume, if it is not there.
+    /// Puts the entrypoint into the home volume, and an empty file for each of these locks, if they are not there. A file
+    /// that is there is never written again: another one of its name would be another lock.
     ///
     /// # Errors
     ///
     /// As [`image`].
-    pub(crate) async fn furnish(&self, host: &Engine) -> Result<(), RunError> {
+    pub(crate) async fn furnish(&self, host: &Engine, locks: &[String]) -> Result<(), RunError> {
+        for lock in locks {
+            if !has(host, &self.name, &format!("{HOME}/{lock}")).await {
+                let file = File { name: lock.clone(), content: &[], mode: 0o444, owner: 0 };
+                upload(host, &self.name, HOME, &[file]).await?;
+            }
+        }
         if has(host, &self.name, &format!("{HOME}/{}", shim::file_name())).await {
             return Ok(());
         }

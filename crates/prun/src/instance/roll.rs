@@ -13,15 +13,18 @@ use crate::edge::{Edge, now};
 use crate::engine::containers;
 use crate::error::{RunError, engine};
 use crate::fault;
-use crate::instance::forwarder;
-use crate::instance::health;
+use crate::instance::failed;
+use crate::instance::forwarder::{self, Target};
+use crate::instance::health::{self, Candidate};
 use crate::instance::holder::{self, Holder};
 use crate::instance::shim;
 use crate::instance::{self, Recipe};
-use crate::names::{self, Project, Role, number, role};
+use crate::names::{self, InstanceName, Project, Role, number, role};
 use crate::plan::Plan;
 use crate::plan::container::PlannedVolume;
+use crate::plan::process::PlannedProcess;
 use crate::plan::record::Record;
+use crate::plan::route::{Route, routes};
 use crate::state::LockedState;
 use crate::values::generation::{Generation, Variable};
 
@@ -33,6 +36,8 @@ const GRACE: Duration = Duration::from_secs(10);
 pub(crate) enum Replacement {
     /// No change: everything ran as planned.
     None,
+    /// What ran stays, and succeeds in a health check that is new.
+    Checked,
     /// Missing instances of the same generation were started.
     Restored,
     /// A new generation took the place of the old one.
@@ -73,15 +78,8 @@ pub(crate) enum Instances {
 #[must_use]
 pub(crate) fn digest(ledger: &Ledger, plan: &Plan, image: &ImageInspect, variables: &[Variable]) -> String {
     let sealed = Generation::seal_variables(variables);
-    let rest = format!(
-        "{:?} {:?} {:?} {:?} {} {}",
-        image.id,
-        plan.init(),
-        plan.container(),
-        plan.deliver(),
-        plan.replicas(),
-        shim::digest()
-    );
+    let processes: Vec<String> = plan.processes().iter().map(PlannedProcess::description).collect();
+    let rest = format!("{:?} {:?} {processes:?} {:?} {}", image.id, plan.init(), plan.deliver(), shim::digest());
     ledger.digest([&sealed[..], rest.as_bytes()])
 }
 
@@ -108,14 +106,17 @@ impl Roll<'_> {
         if let (Some(number), Some(generation)) = (same, &current)
             && self.runs(number, instance::is_delivered(self.plan, &generation.variables)).await?
         {
-            forwarder::ensure(self.host, self.project, self.ledger, self.plan.ports()).await?;
-            forwarder::point(self.host, self.project, self.plan.ports(), &self.names(generation.number)).await?;
+            let change = self.check_anew(generation).await?;
+            let routes = routes(self.plan);
+            forwarder::ensure(self.host, self.project, self.ledger, &routes).await?;
+            self.point(&routes, &self.targets(&routes, generation.number)).await?;
             if let Some(current) = current.filter(|current| current.record != *self.record) {
                 locked.seal_generation(&Generation { record: self.record.clone(), ..current }).await?;
             }
-            return Ok(Replacement::None);
+            return Ok(change);
         }
         let record = self.record.clone();
+        let plan_before = current.as_ref().and_then(|current| current.record.plan().ok());
         let (generation, change) = match (same, current) {
             (Some(_), Some(current)) => (Generation { record, ..current }, Replacement::Restored),
             _ => {
@@ -127,10 +128,11 @@ impl Roll<'_> {
         // Whether the new generation must be removed if the roll fails.
         let fresh = Cell::new(change == Replacement::Replaced);
         let work = async {
-            let before = self.names_of_others(generation.number).await?;
-            forwarder::ensure(self.host, self.project, self.ledger, self.plan.ports()).await?;
+            let before = self.others(generation.number).await?;
+            let routes = routes(self.plan);
+            forwarder::ensure(self.host, self.project, self.ledger, &routes).await?;
             if !before.is_empty() {
-                forwarder::point(self.host, self.project, self.plan.ports(), &before).await?;
+                self.point(&routes, &targets_before(&routes, plan_before.as_ref(), &before)).await?;
             }
             // Without a health check there is no need to wait, unless the new instances take the place of others.
             let steady = if before.is_empty() { Duration::ZERO } else { health::STEADY };
@@ -144,8 +146,9 @@ impl Roll<'_> {
             if instance::is_delivered(self.plan, &generation.variables) {
                 self.holder(generation.number).note(self.host, generation.number).await?;
             }
-            forwarder::point(self.host, self.project, self.plan.ports(), &self.names(generation.number)).await?;
-            self.remove_others(Some(generation.number)).await
+            self.point(&routes, &self.targets(&routes, generation.number)).await?;
+            self.remove_others(Some(generation.number)).await?;
+            failed::forget(self.host, self.project).await
         };
         let outcome = self.edge.cancellation.unless_cancelled(work).await.map_err(RunError::from).and_then(|done| done);
         if outcome.is_err() && fresh.get() {
@@ -157,14 +160,70 @@ impl Roll<'_> {
         outcome.map(|()| change)
     }
 
-    fn names(&self, generation: u64) -> Vec<String> {
-        (1..=self.plan.replicas()).map(|instance| self.project.instance(generation, instance)).collect()
+    /// The instances of the plan, each with its process.
+    fn instances(&self) -> impl Iterator<Item = (&PlannedProcess, InstanceName)> {
+        self.plan.processes().iter().flat_map(|process| process.instances().map(move |name| (process, name)))
+    }
+
+    /// The instances of a generation that take the connections of these routes.
+    fn targets(&self, routes: &[Route], generation: u64) -> Vec<Target> {
+        let of_route = |route: &Route| {
+            let process = self.plan.process(&route.process).into_iter();
+            let (listen, port) = (route.listen, route.port.container);
+            let names = process.flat_map(PlannedProcess::instances);
+            names
+                .map(|name| Target { listen, container: self.project.instance(generation, &name), port })
+                .collect::<Vec<_>>()
+        };
+        routes.iter().flat_map(of_route).collect()
+    }
+
+    async fn point(&self, routes: &[Route], targets: &[Target]) -> Result<(), RunError> {
+        if routes.is_empty() {
+            return Ok(());
+        }
+        forwarder::point(self.host, self.project, targets).await
+    }
+
+    /// Tries health checks that the manifest did not have at the last start on the instances that run. They stay as they
+    /// are whatever comes of it, and a check that does not succeed is not remembered.
+    async fn check_anew(&self, running: &Generation) -> Result<Replacement, RunError> {
+        let before = running.record.plan().ok();
+        let is_new = |process: &&PlannedProcess| {
+            let same = before.as_ref().and_then(|plan| plan.process(process.name()));
+            process.check().is_some() && !same.is_some_and(|same| same.asks_as(process))
+        };
+        let new: Vec<&PlannedProcess> = self.plan.processes().iter().filter(is_new).collect();
+        for process in &new {
+            for name in process.instances() {
+                self.candidate(process, running.number, &name).healthy(Duration::ZERO).await?;
+            }
+        }
+        if new.is_empty() {
+            return Ok(Replacement::None);
+        }
+        self.report(&new);
+        Ok(Replacement::Checked)
+    }
+
+    fn candidate<'a>(&'a self, process: &'a PlannedProcess, generation: u64, name: &'a InstanceName) -> Candidate<'a> {
+        Candidate {
+            host: self.host,
+            project: self.project,
+            plan: self.plan,
+            process,
+            image: self.image,
+            generation,
+            name,
+            redactor: self.edge.stderr.redactor(),
+        }
     }
 
     /// Whether all instances of a generation run and have their values, which are gone after a restart of the engine.
     async fn runs(&self, generation: u64, delivered: bool) -> Result<bool, RunError> {
         let holder = delivered.then(|| self.project.values(generation));
-        for name in self.names(generation).into_iter().chain(holder) {
+        let instances = self.instances().map(|(_, name)| self.project.instance(generation, &name));
+        for name in instances.chain(holder) {
             let container = containers::inspect(self.host, self.project, &name).await?;
             if !container.is_some_and(|container| containers::is_running(&container)) {
                 return Ok(false);
@@ -186,75 +245,107 @@ impl Roll<'_> {
         let number = generation.number;
         let holder = instance::is_delivered(self.plan, &generation.variables).then(|| self.holder(number));
         let values = holder.as_ref().map(|holder| holder.name.clone());
-        let recipe = Recipe { project: self.project, plan: self.plan, image: self.image, generation, values };
+        let recipe = |process| {
+            let values = values.clone();
+            Recipe { project: self.project, plan: self.plan, process, image: self.image, generation, values }
+        };
         if let Some(holder) = &holder {
             let (home, labels) = (self.project.home(), self.project.labels(Role::Home, &[]));
             containers::ensure_volume(self.host, self.project, &home, labels, &[]).await?;
             holder.start(self.host, self.project).await?;
-            holder.furnish(self.host).await?;
+            holder.furnish(self.host, &instance::locks(self.plan)).await?;
         }
         self.ensure_data().await?;
-        for instance in 1..=self.plan.replicas() {
-            let name = self.project.instance(number, instance);
+        for (process, instance) in self.instances() {
+            let name = self.project.instance(number, &instance);
             let existing = containers::inspect(self.host, self.project, &name).await?;
             if !existing.is_some_and(|container| containers::is_running(&container)) {
-                containers::create(self.host, self.project, &name, recipe.body(self.labels(generation, instance))?)
-                    .await?;
-                for network in self.plan.container().networks() {
+                let body = recipe(process).body(self.labels(generation, process, &instance))?;
+                containers::create(self.host, self.project, &name, body).await?;
+                for network in process.container().networks() {
                     containers::join(self.host, network, &name).await?;
                 }
             }
         }
         if let Some(holder) = &holder {
             // The owner is known only now, because the list of users is read from the container.
-            let owner = instance::owner(self.host, self.plan, self.image, &self.project.instance(number, 1)).await;
-            holder.fill(self.host, &recipe.files(owner).in_order()).await?;
+            let first = self.plan.first();
+            let container = self.project.instance(number, &InstanceName::new(first.name(), 1));
+            let owner = instance::owner(self.host, self.plan, self.image, &container).await;
+            holder.fill(self.host, &recipe(first).files(owner).in_order()).await?;
         }
-        for instance in 1..=self.plan.replicas() {
-            let name = self.project.instance(number, instance);
-            containers::start(self.host, &name).await?;
-            let say = |finished: &health::InitReport| {
-                self.edge.stderr.fact("init", &format!("{:<9} instance {instance}   {}", finished.name, finished.took));
-            };
-            let init = health::init(self.host, self.project, self.plan, &name, instance, say);
-            self.edge.patiently(|| format!("instance {instance} until its init commands have finished"), init).await?;
-            let healthy = health::healthy(self.host, self.project, self.plan, self.image, number, instance, steady);
-            let what =
-                || format!("instance {instance} until it is healthy, at most {}s", self.plan.patience().as_secs());
-            self.edge.patiently(what, healthy).await?;
-            // The policy is set only now: the engine must not restart an instance again and again that was never
-            // healthy.
-            let update = ContainerUpdateBody {
-                restart_policy: Some(self.plan.container().restart_policy()),
-                ..ContainerUpdateBody::default()
-            };
-            let updated = self.host.docker().update_container(&name, update).await;
-            updated.map_err(engine(|| format!("set the restart policy of {name}")))?;
-            if instance == 1 {
+        for (at, (process, instance)) in self.instances().enumerate() {
+            let candidate = self.candidate(process, number, &instance);
+            if let Err(error) = self.bring_up_one(&candidate, steady).await {
+                // The error is what matters, also where the log cannot be kept.
+                let _ = failed::keep(self.host, self.project, number, &instance, &candidate.log().await).await;
+                return Err(error);
+            }
+            if at == 0 {
                 fault::point("roll.first");
             }
         }
-        let (all, instances) = (self.plan.replicas(), pscreen::words::counted(self.plan.replicas(), "instance"));
-        if health::has_check(self.plan, self.image) {
-            self.edge.stderr.fact("healthy", &format!("{all} of {instances}"));
-        } else {
-            self.edge.stderr.fact("running", &format!("{all} of {instances} (no health check configured)"));
-        }
+        self.report(&self.plan.processes().iter().collect::<Vec<_>>());
         Ok(())
     }
 
-    fn labels(&self, generation: &Generation, instance: u32) -> HashMap<String, String> {
+    /// Starts one instance, and waits until it is healthy.
+    async fn bring_up_one(&self, candidate: &Candidate<'_>, steady: Duration) -> Result<(), RunError> {
+        let (name, instance, process) = (candidate.container(), candidate.name, candidate.process);
+        containers::start(self.host, &name).await?;
+        let say = |finished: &health::InitReport| {
+            self.edge.stderr.fact("init", &format!("{:<9} instance {instance}   {}", finished.name, finished.took));
+        };
+        let init = candidate.init(say);
+        self.edge.patiently(|| format!("instance {instance} until its init commands have finished"), init).await?;
+        let seconds = process.patience().as_secs();
+        let what = || format!("instance {instance} until it is healthy, at most {seconds}s");
+        self.edge.patiently(what, candidate.healthy(steady)).await?;
+        // The policy is set only now: the engine must not restart an instance again and again that was never healthy.
+        let update = ContainerUpdateBody {
+            restart_policy: Some(process.container().restart_policy()),
+            ..ContainerUpdateBody::default()
+        };
+        let updated = self.host.docker().update_container(&name, update).await;
+        updated.map_err(engine(|| format!("set the restart policy of {name}")))?;
+        Ok(())
+    }
+
+    /// Says how many instances are healthy, and how many run without a check.
+    fn report(&self, processes: &[&PlannedProcess]) {
+        let (checked, unchecked): (Vec<&PlannedProcess>, Vec<&PlannedProcess>) =
+            processes.iter().partition(|process| health::has_check(process, self.image));
+        for (word, group, more) in [("healthy", checked, ""), ("running", unchecked, " (no health check configured)")] {
+            let count: u32 = group.iter().map(|process| process.replicas()).sum();
+            if count == 0 {
+                continue;
+            }
+            let names: Vec<&str> = group.iter().map(|process| process.name()).collect();
+            let of = if self.plan.processes().len() > 1 { format!(": {}", names.join(", ")) } else { String::new() };
+            let instances = pscreen::words::counted(count, "instance");
+            self.edge.stderr.fact(word, &format!("{count} of {instances}{of}{more}"));
+        }
+    }
+
+    fn labels(
+        &self,
+        generation: &Generation,
+        process: &PlannedProcess,
+        instance: &InstanceName,
+    ) -> HashMap<String, String> {
         let more = [
             (names::GENERATION, generation.number.to_string()),
-            (names::INSTANCE, instance.to_string()),
+            (names::PROCESS, instance.process.clone()),
+            (names::INSTANCE, instance.number.to_string()),
             (names::CONFIGURATION, generation.digest.clone()),
         ];
-        self.project.labels(Role::App, &more)
+        let schedule = process.schedule().map(|schedule| (names::SCHEDULE, schedule.to_string()));
+        self.project.labels(Role::App, &more.into_iter().chain(schedule).collect::<Vec<_>>())
     }
 
     /// Makes sure that the volumes which the app declares exist.
     async fn ensure_data(&self) -> Result<(), RunError> {
-        for volume in self.plan.container().volumes() {
+        for volume in self.plan.volumes() {
             if let PlannedVolume::Project(volume) = volume
                 && let papp::VolumeSource::Named(name) = &volume.source
             {
@@ -266,15 +357,17 @@ impl Roll<'_> {
         Ok(())
     }
 
-    /// Lists the running instances of other generations.
-    async fn names_of_others(&self, generation: u64) -> Result<Vec<String>, RunError> {
+    /// Lists the running instances of other generations, each with the name of its container.
+    async fn others(&self, generation: u64) -> Result<Vec<(InstanceName, String)>, RunError> {
         let all = containers::list(self.host, self.project).await?;
         let others = all.iter().filter(|container| {
             role(container) == Some(Role::App.as_str())
                 && number(container).is_some_and(|number| number != generation)
                 && container.state == Some(bollard::models::ContainerSummaryStateEnum::RUNNING)
         });
-        Ok(others.map(containers::name_of).collect())
+        Ok(others
+            .filter_map(|container| Some((InstanceName::of(container)?, containers::name_of(container))))
+            .collect())
     }
 
     /// Removes the containers of all generations except `keep`, including what killed commands have left.
@@ -309,6 +402,20 @@ impl Roll<'_> {
         }
         Ok(instances.len())
     }
+}
+
+/// The running instances of before that take the connections of these routes until the new ones are healthy.
+fn targets_before(routes: &[Route], plan: Option<&Plan>, running: &[(InstanceName, String)]) -> Vec<Target> {
+    let of_route = |route: &Route| {
+        let (process, port) =
+            plan.map_or_else(|| (route.process.clone(), route.port.container), |plan| route.before(plan));
+        // Where a lost state began anew, nobody knows what the processes of before were called.
+        let is_known = running.iter().any(|(name, _)| name.process == process);
+        let chosen = running.iter().filter(move |(name, _)| name.process == process || !is_known);
+        let listen = route.listen;
+        chosen.map(move |(_, container)| Target { listen, container: container.clone(), port }).collect::<Vec<_>>()
+    };
+    routes.iter().flat_map(of_route).collect()
 }
 
 /// Refuses a state that is older than the instances that run, such as a restored backup. With it, the instances of the

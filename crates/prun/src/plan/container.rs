@@ -111,6 +111,26 @@ impl ContainerFlags {
         &self.networks
     }
 
+    /// Returns the same settings with the command and the resources of a process.
+    #[must_use]
+    pub(crate) fn of_process(&self, process: &papp::Process) -> Self {
+        let mut own = self.clone();
+        if let Some(command) = &process.command {
+            own.command.clone_from(command);
+        }
+        let signed = |number: u64| i64::try_from(number).ok();
+        own.memory = process.memory.and_then(signed).or(own.memory);
+        own.nano_cpus = process.processors.and_then(signed).or(own.nano_cpus);
+        own
+    }
+
+    /// Runs this command, if it is one, instead of the one that there is.
+    pub(crate) fn override_command(&mut self, command: &[String]) {
+        if !command.is_empty() {
+            self.command = command.to_vec();
+        }
+    }
+
     /// Runs these words instead of the image's entrypoint and command, and instead of those of the flags.
     pub(crate) fn run_instead(&mut self, words: Vec<String>) {
         self.entrypoint = Some(String::new());
@@ -214,13 +234,7 @@ fn memory(text: &str) -> Result<i64, PlanError> {
 
 /// Reads a decimal number as billionths.
 fn cpus(text: &str) -> Result<i64, PlanError> {
-    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
-    let nanos = format!("{part:0<9}");
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = (nanos.len() == 9 && digits(whole) && digits(&nanos) && !text.is_empty())
-        .then(|| format!("{whole}{nanos}").parse::<i64>().ok())
-        .flatten()
-        .filter(|number| *number > 0);
+    let number = papp::processors(text).and_then(|number| i64::try_from(number).ok());
     number.ok_or_else(|| PlanError::Cpus { flag: text.to_owned() })
 }
 

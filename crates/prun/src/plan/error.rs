@@ -99,6 +99,14 @@ pub(crate) enum PlanError {
         /// The other.
         second: Port,
     },
+    /// A flag is about one process, and the manifest has several.
+    #[error("{flag}: app.toml has several processes")]
+    SeveralProcesses {
+        /// The flag.
+        flag: &'static str,
+        /// Their names.
+        processes: Vec<String>,
+    },
     /// A network that an instance cannot share with the project's own.
     #[error("--network {name} takes the project's network away")]
     Network {

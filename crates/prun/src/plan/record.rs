@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::error::PlanError;
 use crate::plan::order::Order;
-use crate::plan::{Plan, PlannedService};
+use crate::plan::{Goal, Plan, PlannedService};
 
 /// Returns a folder's absolute path without links. The empty path is the current folder.
 #[must_use]
@@ -64,7 +64,7 @@ impl Record {
                 Manifest::parse(Path::new("app.toml"), text.as_bytes()).map_err(|_| PlanError::SealedManifest)?
             }
         };
-        let mut plan = Plan::new(&self.order, &manifest, &self.folder)?;
+        let mut plan = Plan::new(&self.order, &manifest, &self.folder, Goal::Instances)?;
         plan.compose_only(&self.deferred);
         plan.add(&self.added)?;
         plan.set_empty(&self.empty);

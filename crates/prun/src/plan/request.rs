@@ -83,8 +83,10 @@ pub(crate) struct StopRequest {
 pub(crate) struct LogsRequest {
     /// The project.
     pub(crate) project: Choice,
-    /// The services; an empty list means the app alone.
-    pub(crate) services: Vec<String>,
+    /// The services, processes and instances; none is the app alone.
+    pub(crate) of: Vec<String>,
+    /// Whether the log of the instance that failed last is shown instead.
+    pub(crate) failed: bool,
     /// Whether new output is followed.
     pub(crate) follow: bool,
     /// How many lines from the end of each log are shown; `None` means all.
@@ -100,13 +102,44 @@ pub(crate) struct UiRequest {
     pub(crate) port: u16,
 }
 
+/// An instance as a flag names it: `[PROCESS.]NUMBER`. Without a process it is one of the first process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct InstanceChoice {
+    /// The process.
+    pub(crate) process: Option<String>,
+    /// The number, from 1.
+    pub(crate) number: u32,
+}
+
+impl std::str::FromStr for InstanceChoice {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (process, number) = text.rsplit_once('.').map_or((None, text), |(name, number)| (Some(name), number));
+        let number = number.parse().ok().filter(|number| *number > 0);
+        match (process, number) {
+            (Some(""), _) | (_, None) => Err("an instance is NUMBER or PROCESS.NUMBER, such as 2 or worker.2"),
+            (process, Some(number)) => Ok(Self { process: process.map(str::to_owned), number }),
+        }
+    }
+}
+
+/// The form in which a list is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ListForm {
+    /// As a table for people.
+    Table,
+    /// As JSON.
+    Json,
+}
+
 /// A command in an instance.
 #[derive(Clone, Debug)]
 pub(crate) struct ExecRequest {
     /// The project.
     pub(crate) project: Choice,
     /// The instance.
-    pub(crate) instance: u32,
+    pub(crate) instance: InstanceChoice,
     /// The user that runs the command; `None` means the instance's own user.
     pub(crate) user: Option<String>,
     /// How it is attached.

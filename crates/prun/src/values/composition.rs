@@ -168,7 +168,7 @@ mod tests {
 
     fn compose(manifest: &str, secrets: &[Secret]) -> Result<Vec<Variable>, ValuesError> {
         let manifest = Manifest::parse(Path::new("app.toml"), format!("image = \"x\"\n{manifest}").as_bytes()).unwrap();
-        let plan = Plan::new(&Order::default(), &manifest, Path::new("/")).unwrap();
+        let plan = Plan::new(&Order::default(), &manifest, Path::new("/"), crate::plan::Goal::Instances).unwrap();
         let mut ledger = Ledger::new("shop");
         for service in plan.services() {
             let (name, kind) = (service.name.as_str(), service.kind);

@@ -78,7 +78,7 @@ mod tests {
                 "image = \"x\"\n[services.w]\nkind = \"mysql\"\nexternal = {{ host = \"h\", database = \"d\", username = \"u\", {key} = \"A\" }}\n[secrets]\nA = {{ scope = \"run\" }}"
             );
             let manifest = Manifest::parse(Path::new("app.toml"), text.as_bytes()).unwrap();
-            let plan = Plan::new(&Order::default(), &manifest, Path::new("/")).unwrap();
+            let plan = Plan::new(&Order::default(), &manifest, Path::new("/"), crate::plan::Goal::Instances).unwrap();
             let (name, value) = (SecretName::parse("A").unwrap(), UserSecret::new(value.into()));
             let secret = Secret::new(name, value, Scope::Run, Delivery::Variable, Source::Environment).unwrap();
             Logins::of(&plan, &[secret]).map(|mut logins| logins.take("w"))

@@ -247,8 +247,8 @@ mod tests {
         let old = Generation::open(OF_VERSION_2.as_bytes()).unwrap();
         assert_eq!((old.number, old.variables.len()), (3, 3));
         let plan = old.record.plan().unwrap();
-        assert_eq!((plan.project(), plan.image(), plan.replicas()), ("shop", "shop:1.4", 2));
-        assert_eq!(plan.ports()[0].to_string(), "8080:80");
+        assert_eq!((plan.project(), plan.image(), plan.instances()), ("shop", "shop:1.4", 2));
+        assert_eq!(plan.first().ports()[0].to_string(), "8080:80");
         let services: Vec<&str> = plan.services().iter().map(|service| service.name.as_str()).collect();
         assert_eq!(services, ["db", "cache", "queue"]);
         assert_eq!(plan.composed()[0].name, "URL");
@@ -264,7 +264,7 @@ mod tests {
         let source = |value: &serde_json::Value| {
             let generation = Generation::open(value.to_string().as_bytes()).unwrap();
             let plan = generation.record.plan().unwrap();
-            format!("{:?}", plan.container().volumes()[0])
+            format!("{:?}", plan.volumes()[0])
         };
         assert!(source(&value).contains("\"/srv/shop/data\""), "{}", source(&value));
         value["told"]["arguments"]["directory"] = "/home/shop".into();

@@ -8,7 +8,7 @@ use pshim::{Prefixer, init};
 
 use crate::signals::{self, Signal, Signals};
 use crate::system::{self, Poll};
-use crate::{process, say};
+use crate::{lock, process, say};
 
 /// How long a command that has exceeded its time limit may take to end after SIGTERM, in milliseconds.
 const GRACE: u64 = 5000;
@@ -31,38 +31,11 @@ pub(crate) fn run_all(environment: &[&[u8]]) -> Result<(), u8> {
         return Ok(());
     }
     let Some(signals) = Signals::watch() else { return Err(pshim::FAILED) };
-    // The lock is held until this process becomes the app or ends. Another container can then take the lock.
-    take_lock(&signals)?;
-    commands.iter().try_for_each(|command| run_one(command, environment, &signals))
-}
-
-fn take_lock(signals: &Signals) -> Result<(), u8> {
-    let Ok(home) = system::open(&pshim::program::terminated(pshim::HOME.as_bytes())) else {
-        say(&[b"the lock of the init commands is missing"]);
-        return Err(pshim::FAILED);
-    };
-    let mut told = false;
-    loop {
-        match system::lock(home, false) {
-            Ok(()) => return Ok(()),
-            Err(system::EAGAIN) => {}
-            Err(_) => {
-                say(&[b"the lock of the init commands cannot be taken"]);
-                return Err(pshim::FAILED);
-            }
-        }
-        if !told {
-            say(&[b"init waits until another instance is through with it"]);
-            told = true;
-        }
-        // The lock is tried again and again. To wait for it in the kernel would delay the reaction to a signal.
-        let _ = system::poll(&mut [signals.poll()], Some(50));
-        while let Some(signal) = signals.next() {
-            if let Signal::End(number) = signal {
-                return Err(128 + number as u8);
-            }
-        }
-    }
+    // Held while the commands run; when this process ends, however it does, the kernel lets the next container in.
+    let lock = lock::take(pshim::HOME.as_bytes(), b"init waits until another instance is through with it", &signals)?;
+    let result = commands.iter().try_for_each(|command| run_one(command, environment, &signals));
+    system::close(lock.file);
+    result
 }
 
 fn run_one(command: &Command<'_>, environment: &[&[u8]], signals: &Signals) -> Result<(), u8> {

@@ -11,11 +11,13 @@ mod forward;
 mod hold;
 mod init;
 mod keep;
+mod lock;
 mod memory;
 mod network;
 mod probe;
 mod process;
 mod run;
+mod schedule;
 mod signals;
 mod start;
 mod system;
@@ -39,13 +41,16 @@ pub(crate) fn main(given: &Input) -> u8 {
         return pshim::FAILED;
     };
     match action {
-        Action::Run { patience, command } => run::run(patience, command, &given.environment),
+        Action::Run { patience, init, job, command } => {
+            let begin = if init { run::Begin::WithInit } else { run::Begin::AtOnce };
+            run::run(patience, begin, job, command, &given.environment)
+        }
         Action::Exec { command } => run::exec(command, &given.environment),
         Action::Hold => hold::hold(),
         Action::Keep { folder } => keep::keep(folder),
         Action::Done => 0,
         Action::Forward { ports } => forward::forward(ports),
-        Action::Http { host, port, path } => probe::http(host, port, path),
+        Action::Http(request) => probe::http(request),
         Action::Tcp { host, port } => probe::tcp(host, port),
     }
 }

@@ -4,10 +4,25 @@ use alloc::vec::Vec;
 
 use pshim::environment;
 
-use crate::{init, process, say, system};
+use crate::{init, process, say, schedule, system};
 
-/// Waits for the values, runs the init commands, and becomes the app. Returns an exit code if one of these fails.
-pub(crate) fn run(patience: u32, command: &[&[u8]], inherited: &[&'static [u8]]) -> u8 {
+/// What comes before the app's command.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// The init commands.
+    WithInit,
+    /// Nothing.
+    AtOnce,
+}
+
+/// Waits for the values, runs the init commands, becomes the app or runs it by its schedule.
+pub(crate) fn run(
+    patience: u32,
+    begin: Begin,
+    job: Option<pshim::Job<'_>>,
+    command: &[&[u8]],
+    inherited: &[&'static [u8]],
+) -> u8 {
     if !wait_for_values(patience) {
         say(&[
             b"the values of this container are gone, as after a restart of the engine; `prun resume` brings them back",
@@ -15,9 +30,14 @@ pub(crate) fn run(patience: u32, command: &[&[u8]], inherited: &[&'static [u8]])
         return pshim::FAILED;
     }
     let Some(environment) = merged(inherited) else { return pshim::FAILED };
-    match init::run_all(&environment) {
-        Ok(()) => process::become_program(command, &environment),
-        Err(code) => code,
+    if begin == Begin::WithInit
+        && let Err(code) = init::run_all(&environment)
+    {
+        return code;
+    }
+    match job {
+        None => process::become_program(command, &environment),
+        Some(job) => schedule::repeat(job, command, &environment),
     }
 }
 

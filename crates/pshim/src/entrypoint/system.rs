@@ -251,6 +251,12 @@ pub(crate) fn never_wait(file: i32) {
     let _ = kernel!(FCNTL, file, SET_FLAGS, NOT_BLOCKING);
 }
 
+/// Leaves a file open when another program begins.
+pub(crate) fn keep_open(file: i32) {
+    const SET_DESCRIPTOR_FLAGS: usize = 2;
+    let _ = kernel!(FCNTL, file, SET_DESCRIPTOR_FLAGS, 0);
+}
+
 /// Makes the descriptor `place` refer to an open file.
 pub(crate) fn replace(file: i32, place: i32) {
     let _ = kernel!(DUP3, file, place, 0);
@@ -295,6 +301,14 @@ pub(crate) fn milliseconds() -> u64 {
     const MONOTONIC: usize = 1;
     let mut time = [0_u64; 2];
     let _ = kernel!(CLOCK_GETTIME, MONOTONIC, time.as_mut_ptr());
+    time[0] * 1000 + time[1] / 1_000_000
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn unix_milliseconds() -> u64 {
+    const REAL_TIME: usize = 0;
+    let mut time = [0_u64; 2];
+    let _ = kernel!(CLOCK_GETTIME, REAL_TIME, time.as_mut_ptr());
     time[0] * 1000 + time[1] / 1_000_000
 }
 

@@ -5,7 +5,7 @@ use papp::{Port, Volume, VolumeSource};
 
 use super::super::interpolation::Interpolated;
 use super::super::yaml::Yaml;
-use super::Reader;
+use super::{ProcessDraft, Reader};
 
 /// The keys of a service that are read, or that do not matter for how the app runs.
 const READ: &[&str] = &[
@@ -20,6 +20,9 @@ const READ: &[&str] = &[
     "depends_on",
     "deploy",
     "scale",
+    "command",
+    "mem_limit",
+    "cpus",
     // prun does the same without a setting, or only Compose needs the key.
     "container_name",
     "restart",
@@ -37,12 +40,9 @@ const READ: &[&str] = &[
 
 /// The keys that have no place in a manifest, each with what replaces it.
 const ELSEWHERE: &[(&str, &str)] = &[
-    ("command", "prun starts what the image says (CMD); another command stands behind `prun start IMAGE`"),
     ("entrypoint", "prun starts what the image says (ENTRYPOINT); `prun start --entrypoint` replaces it"),
     ("user", "`prun start --user` names another user than the image's"),
     ("working_dir", "`prun start --workdir` names another folder than the image's"),
-    ("mem_limit", "`prun start --memory` limits it"),
-    ("cpus", "`prun start --cpus` limits them"),
     ("cap_add", "`prun start --cap-add`"),
     ("cap_drop", "`prun start --cap-drop`"),
     ("read_only", "`prun start --read-only`"),
@@ -51,35 +51,55 @@ const ELSEWHERE: &[(&str, &str)] = &[
 ];
 
 impl Reader<'_> {
-    /// Reads how the app runs, and lists what cannot be taken over.
-    pub(super) fn run(&mut self, service: &Yaml) {
-        for port in service.get("ports").map(Yaml::items).unwrap_or_default() {
-            self.port(port);
-        }
+    /// Reads how a process of the app runs.
+    pub(super) fn process(&mut self, name: &str, service: &Yaml) -> ProcessDraft {
+        let ports = service.get("ports").map(Yaml::items).unwrap_or_default();
+        let mut process = ProcessDraft {
+            name: name.to_owned(),
+            ports: ports.iter().filter_map(|port| self.port(port)).collect(),
+            ..ProcessDraft::default()
+        };
         for volume in service.get("volumes").map(Yaml::items).unwrap_or_default() {
             self.volume(volume);
         }
         if let Some(check) = service.get("healthcheck") {
-            self.health(check);
+            process.health = self.health(check);
         }
-        self.replicas(service);
+        self.resources(&mut process, service);
         for (key, _) in
             service.entries().iter().filter(|(key, _)| !READ.contains(&key.as_str()) && !key.starts_with("x-"))
         {
             let instead = ELSEWHERE.iter().find(|(known, _)| known == key).map(|(_, instead)| *instead);
-            self.leave_out(format!("{key}: {}", instead.unwrap_or("prun has nothing like it")));
+            let instead = instead.unwrap_or("prun has nothing like it");
+            if self.found.processes.is_empty() {
+                self.leave_out(format!("{key}: {instead}"));
+            } else {
+                self.leave_out(format!("{key} of {name}: {instead}"));
+            }
         }
+        // The app itself runs the image's own command, unless others of its image stand beside it.
+        if !self.found.processes.is_empty() {
+            process.command = self.command(name, service);
+        }
+        process
     }
 
-    fn replicas(&mut self, service: &Yaml) {
+    fn resources(&mut self, process: &mut ProcessDraft, service: &Yaml) {
         let deploy = service.get("deploy");
         let count = deploy.and_then(|deploy| deploy.get("replicas")).or_else(|| service.get("scale"));
-        self.found.replicas =
+        process.replicas =
             count.and_then(|count| self.plain(count)?.parse().ok()).filter(|count| (2..=100).contains(count));
+        let limits = deploy.and_then(|deploy| deploy.get("resources")?.get("limits"));
+        let limit = |key: &str, own: &str| {
+            limits.and_then(|limits| limits.get(key)).or_else(|| service.get(own)).and_then(|limit| self.plain(limit))
+        };
+        process.memory = limit("memory", "mem_limit").filter(|text| papp::memory(text).is_some());
+        process.cpus = limit("cpus", "cpus").filter(|text| papp::processors(text).is_some());
         let others = deploy.map(Yaml::entries).unwrap_or_default().iter();
-        let others: Vec<&str> = others.map(|(key, _)| key.as_str()).filter(|key| *key != "replicas").collect();
+        let others: Vec<&str> =
+            others.map(|(key, _)| key.as_str()).filter(|key| !matches!(*key, "replicas" | "resources")).collect();
         if !others.is_empty() {
-            self.leave_out(format!("deploy: {}: flags of `prun start` limit memory and processors", others.join(", ")));
+            self.leave_out(format!("deploy: {}: prun has nothing like it", others.join(", ")));
         }
     }
 
@@ -88,7 +108,7 @@ impl Reader<'_> {
         Interpolated::read(&yaml.text()?).with(self.known.address).filter(|text| !text.contains('\0'))
     }
 
-    fn port(&mut self, yaml: &Yaml) {
+    fn port(&mut self, yaml: &Yaml) -> Option<String> {
         let field = |key: &str| yaml.get(key).and_then(|value| self.address(value));
         let text = match yaml {
             Yaml::Map(_) => field("target").map(|target| {
@@ -100,12 +120,13 @@ impl Reader<'_> {
             other => self.address(other),
         };
         match text {
-            Some(text) if Port::parse(&text).is_some_and(|port| !port.udp) => self.found.ports.push(text),
+            Some(text) if Port::parse(&text).is_some_and(|port| !port.udp) => return Some(text),
             Some(text) => self.leave_out(format!("port {text:?}: prun publishes single TCP ports")),
             None => {
                 self.leave_out("a port that a variable without a value decides: give it one in .env and run this again")
             }
         }
+        None
     }
 
     fn volume(&mut self, yaml: &Yaml) {
@@ -116,7 +137,9 @@ impl Reader<'_> {
         };
         match text.as_deref().map(|text| (text, Volume::parse(text))) {
             Some((text, Some(Volume { source: VolumeSource::Named(_), .. }))) => {
-                self.found.volumes.push(text.to_owned());
+                if self.found.volumes.iter().all(|known| known != text) {
+                    self.found.volumes.push(text.to_owned());
+                }
             }
             Some((text, Some(_))) => self.leave_out(format!(
                 "volume {text:?}: a folder of this machine, often for development alone; if the app needs it, write it below [run]"
@@ -126,19 +149,20 @@ impl Reader<'_> {
         }
     }
 
-    fn health(&mut self, yaml: &Yaml) {
+    fn health(&mut self, yaml: &Yaml) -> Option<Vec<String>> {
         let disabled = matches!(yaml.get("disable"), Some(Yaml::Boolean(true)));
-        let Some(test) = yaml.get("test").filter(|_| !disabled) else { return };
+        let test = yaml.get("test").filter(|_| !disabled)?;
         let words: Option<Vec<String>> = test.items().iter().map(|word| self.plain(word)).collect();
         let shell = |script: &str| vec!["sh".to_owned(), "-c".to_owned(), script.to_owned()];
         match (test, words.as_deref()) {
-            (Yaml::Text(_), Some([script])) => self.found.health = Some(shell(script)),
-            (_, Some([kind, script])) if kind == "CMD-SHELL" => self.found.health = Some(shell(script)),
-            (_, Some([kind, command @ ..])) if kind == "CMD" && !command.is_empty() => {
-                self.found.health = Some(command.to_vec());
+            (Yaml::Text(_), Some([script])) => Some(shell(script)),
+            (_, Some([kind, script])) if kind == "CMD-SHELL" => Some(shell(script)),
+            (_, Some([kind, command @ ..])) if kind == "CMD" && !command.is_empty() => Some(command.to_vec()),
+            (_, Some([kind, ..])) if kind == "NONE" => None,
+            _ => {
+                self.leave_out("healthcheck: write it below [run]");
+                None
             }
-            (_, Some([kind, ..])) if kind == "NONE" => {}
-            _ => self.leave_out("healthcheck: write it below [run]"),
         }
     }
 }

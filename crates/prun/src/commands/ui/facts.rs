@@ -5,12 +5,12 @@ use pcli::secrets::{ListedSecret, State};
 use pcredential::Ledger;
 
 use super::tee;
-use crate::commands::{rollback, services, show};
+use crate::commands::{ps, rollback, services, show};
 use crate::edge::{Edge, Failure, now};
 use crate::engine::containers;
 use crate::error::RunError;
 use crate::instance::{forwarder, init_results};
-use crate::names::{self, Project, Role, number, role};
+use crate::names::{InstanceName, Project, Role, number, role};
 use crate::page::overview::{Content, Declared, Environment, Generation, Init, Injected, Instance, Overview, Service};
 use crate::plan::request::Choice;
 use crate::project::{KnownProject, manifest};
@@ -80,11 +80,12 @@ async fn running(choice: &Choice, overview: &mut Overview, edge: &Edge) -> Resul
     overview.instances = instances(&all);
     let addresses = forwarder::addresses(host, &project).await?;
     if !addresses.is_empty() {
-        overview.facts.push(("Open", addresses.join(" ")));
+        let urls: Vec<String> = addresses.into_iter().map(|address| address.url).collect();
+        overview.facts.push(("Open", urls.join(" ")));
     }
     let mut app: Vec<&ContainerSummary> = of_role(&all, Role::App).collect();
     app.sort_by_key(|container| containers::name_of(container));
-    if !show::waiting(host, &project, &app).await.is_empty() {
+    if !ps::waiting(host, &project, &app).await.is_empty() {
         let text = "a restart of the engine took the values from memory: prun resume brings them back";
         overview.remarks.push(text.to_owned());
     }
@@ -106,7 +107,7 @@ async fn running(choice: &Choice, overview: &mut Overview, edge: &Edge) -> Resul
     }
     if !overview.init.is_empty() {
         for container in &app {
-            let instance = names::label(container.labels.as_ref(), names::INSTANCE).unwrap_or("?").to_owned();
+            let instance = instance_of(container);
             let found = init_results::read(host, &containers::name_of(container), overview.init.len()).await;
             for (name, how) in found {
                 let Some(init) = overview.init.iter_mut().find(|init| init.name == name) else { continue };
@@ -143,7 +144,7 @@ fn services_of(ledger: &Ledger, project: &Project, all: &[ContainerSummary]) -> 
 
 fn instances(all: &[ContainerSummary]) -> Vec<Instance> {
     let row = |container: &ContainerSummary| {
-        let instance = names::label(container.labels.as_ref(), names::INSTANCE).unwrap_or("?");
+        let instance = instance_of(container);
         Instance {
             name: containers::name_of(container),
             what: format!("instance {instance} of generation {}", number(container).unwrap_or_default()),
@@ -154,6 +155,11 @@ fn instances(all: &[ContainerSummary]) -> Vec<Instance> {
     let mut rows: Vec<Instance> = of_role(all, Role::App).map(row).collect();
     rows.sort_by(|one, other| one.name.cmp(&other.name));
     rows
+}
+
+/// Returns the name of a container's instance, such as `2` or `worker.2`.
+fn instance_of(container: &ContainerSummary) -> String {
+    InstanceName::of(container).map_or_else(|| "?".to_owned(), |name| name.to_string())
 }
 
 fn injected(generation: &generation::Generation, ledger: &Ledger, choice: &Choice) -> Result<Vec<Injected>, Failure> {

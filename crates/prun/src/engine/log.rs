@@ -1,0 +1,111 @@
+//! The log of a container, masked as a whole before anything of it is cut: a cut through a value would leave a part of it
+//! that no redactor knows.
+
+use bollard::container::LogOutput;
+use bollard::query_parameters::LogsOptionsBuilder;
+use futures::StreamExt;
+use pengine::Engine;
+use psecret::{Redactor, RedactorStream};
+
+/// How many lines of a log an error shows, where all of it can be read later.
+pub(crate) const TAIL: usize = 12;
+/// How many lines of a log an error shows of a first start, of which nothing may be left afterwards.
+pub(crate) const LONG_TAIL: usize = 400;
+/// How many bytes of a log are kept at most, from its end.
+const MOST: usize = 4 << 20;
+
+/// A masked log, from its beginning or, where it is long, from the beginning of a line.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Log {
+    bytes: Vec<u8>,
+    is_cut: bool,
+}
+
+impl Log {
+    /// Reads the log of a container, running or not. There is none if it cannot be read.
+    pub(crate) async fn read(host: &Engine, container: &str, redactor: &Redactor) -> Self {
+        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).build();
+        let mut pieces = host.docker().logs(container, Some(options));
+        // A value may come in pieces, and pieces of the other stream may come between them.
+        let (mut out, mut error) = (redactor.stream(), redactor.stream());
+        let mut log = Self::default();
+        while let Some(Ok(piece)) = pieces.next().await {
+            match &piece {
+                LogOutput::StdErr { message } => log.push(&mut error, message),
+                LogOutput::StdOut { message } | LogOutput::StdIn { message } | LogOutput::Console { message } => {
+                    log.push(&mut out, message);
+                }
+            }
+        }
+        log.append(&out.finish());
+        log.append(&error.finish());
+        log
+    }
+
+    fn push(&mut self, side: &mut RedactorStream, raw: &[u8]) {
+        let masked = side.push(raw);
+        self.append(&masked);
+    }
+
+    /// Adds masked bytes, and drops what is too much at the front.
+    fn append(&mut self, masked: &[u8]) {
+        self.bytes.extend_from_slice(masked);
+        if self.bytes.len() > 2 * MOST {
+            self.bytes.drain(..self.bytes.len() - MOST);
+            self.is_cut = true;
+        }
+    }
+
+    /// Returns all of it, in whole lines.
+    #[must_use]
+    pub(crate) fn text(&self) -> String {
+        let text = String::from_utf8_lossy(&self.bytes).into_owned();
+        if !self.is_cut {
+            return text;
+        }
+        let rest = text.split_once('\n').map_or("", |(_, rest)| rest);
+        format!("(the beginning of this log is longer ago than what is kept of it)\n{rest}")
+    }
+
+    /// Returns its last lines, at most so many.
+    #[must_use]
+    pub(crate) fn tail(&self, count: usize) -> Vec<String> {
+        let text = self.text();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(count)..].iter().map(|line| (*line).to_owned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_of_many_lines_is_masked_before_the_end_is_cut_off() {
+        let value: String = (0..40).map(|line| format!("part-{line:02}-of-the-key\n")).collect();
+        let redactor = psecret::RedactorBuilder::new().mask("KEY", value.as_bytes()).build().unwrap();
+        let (mut side, mut log) = (redactor.stream(), Log::default());
+        for piece in format!("before\n{value}after\n").as_bytes().chunks(7) {
+            log.push(&mut side, piece);
+        }
+        log.append(&side.finish());
+        assert_eq!(log.text(), "before\n***KEY***after\n");
+        assert_eq!(log.tail(TAIL), ["before", "***KEY***after"]);
+    }
+
+    #[test]
+    fn a_log_is_kept_in_whole_lines_from_its_end() {
+        let mut log = Log::default();
+        // Pieces that end within a line.
+        let piece = "0123456\n".repeat(10_000) + "012";
+        let rest = "3456\n".to_owned();
+        for _ in 0..(3 * MOST / piece.len()) {
+            log.append(piece.as_bytes());
+            log.append(rest.as_bytes());
+        }
+        let text = log.text();
+        assert!(text.starts_with("(the beginning of this log") && text.len() <= 2 * MOST + 100);
+        assert!(text.lines().skip(1).all(|line| line.len() == 7), "no line is cut");
+        assert_eq!(log.tail(TAIL).len(), TAIL);
+    }
+}

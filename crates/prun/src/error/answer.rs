@@ -1,0 +1,41 @@
+//! The last answer of a health check, as far as people can do something about it.
+
+use std::fmt;
+
+/// The last answer of a health check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// None came.
+    Nothing,
+    /// An HTTP status that does not mean healthy.
+    Status {
+        /// The status.
+        status: u16,
+        /// The path that was requested.
+        path: String,
+    },
+    /// Nobody listens on the port.
+    NobodyListens {
+        /// The port.
+        port: u16,
+    },
+    /// The image does not have the program.
+    NoProgram {
+        /// The program.
+        program: String,
+    },
+    /// Words of the check.
+    Words(String),
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("none"),
+            Self::Status { status, path } => write!(f, "{path} answers with HTTP status {status}"),
+            Self::NobodyListens { port } => write!(f, "nothing listens on port {port}"),
+            Self::NoProgram { program } => write!(f, "the image has no program `{program}`"),
+            Self::Words(words) => f.write_str(words),
+        }
+    }
+}

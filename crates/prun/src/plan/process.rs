@@ -1,0 +1,182 @@
+//! The processes of the plan: what each of them runs, where it is reached, and how its health is asked.
+
+use std::time::Duration;
+
+use papp::{Check, Health, Port, Process, Schedule};
+
+use super::container::ContainerFlags;
+use crate::names::InstanceName;
+
+/// How long a service or an instance may take to become ready, by default.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+/// How long one request to an instance may take, by default.
+const REQUEST: Duration = Duration::from_secs(5);
+/// How long a command that checks an instance may take, by default, as with docker.
+const COMMAND: Duration = Duration::from_secs(30);
+/// The pause between two checks of an instance that is not healthy yet, by default.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// A process of the plan. Everything in it is checked.
+#[derive(Clone, Debug)]
+pub(crate) struct PlannedProcess {
+    /// Its name.
+    name: String,
+    /// How many instances run it.
+    replicas: u32,
+    /// Its published ports.
+    ports: Vec<Port>,
+    /// The container's settings, its command among them.
+    container: ContainerFlags,
+    /// Whether the init commands run before it.
+    init: bool,
+    /// When its command runs, if not all the time.
+    schedule: Option<Schedule>,
+    /// How its health is asked, if the manifest says so.
+    health: Option<Health>,
+    /// Whether the image's own health check is about this process.
+    of_image: bool,
+    /// How long an instance may take to become healthy.
+    patience: Duration,
+}
+
+/// What the flags say about the processes.
+pub(crate) struct ProcessOrder<'a> {
+    /// The container's settings, which all of them share.
+    pub(crate) container: &'a ContainerFlags,
+    /// How long an instance may take to become healthy, if a flag says so.
+    pub(crate) wait: Option<Duration>,
+}
+
+impl PlannedProcess {
+    /// Plans a process of the manifest.
+    #[must_use]
+    pub(crate) fn of_manifest(process: &Process, order: &ProcessOrder<'_>) -> Self {
+        let start = process.health.as_ref().and_then(|health| health.start);
+        Self {
+            name: process.name.clone(),
+            replicas: process.replicas,
+            ports: process.ports.clone(),
+            container: order.container.of_process(process),
+            init: process.init,
+            schedule: process.schedule.clone(),
+            health: process.health.clone(),
+            // The image's check is about the image's command: a worker of the same image answers no request.
+            of_image: process.schedule.is_none() && (process.command.is_none() || !process.ports.is_empty()),
+            patience: order.wait.or(start).unwrap_or(PATIENCE),
+        }
+    }
+
+    /// Plans the one process of a command in a container of its own.
+    #[must_use]
+    pub(crate) fn of_command(ports: Vec<Port>, container: ContainerFlags) -> Self {
+        let order = ProcessOrder { container: &container, wait: None };
+        Self { ports, ..Self::of_manifest(&Process::default(), &order) }
+    }
+
+    /// Changes how many instances run, and the published ports.
+    pub(crate) fn set(&mut self, replicas: Option<u32>, ports: Option<Vec<Port>>) {
+        self.replicas = replicas.unwrap_or(self.replicas);
+        self.ports = ports.unwrap_or_else(|| std::mem::take(&mut self.ports));
+    }
+
+    /// Runs the command of the flags, if they have one, and not that of the manifest.
+    pub(crate) fn override_command(&mut self, command: &[String]) {
+        self.container.override_command(command);
+    }
+
+    /// Runs the init commands, and then these words in the place of the command.
+    pub(crate) fn run_init(&mut self, words: Vec<String>) {
+        self.init = true;
+        self.schedule = None;
+        self.container.run_instead(words);
+    }
+
+    /// Its name.
+    #[must_use]
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Names its instances, in order.
+    pub(crate) fn instances(&self) -> impl Iterator<Item = InstanceName> + '_ {
+        (1..=self.replicas).map(|number| InstanceName::new(&self.name, number))
+    }
+
+    /// How many instances run it.
+    #[must_use]
+    pub(crate) fn replicas(&self) -> u32 {
+        self.replicas
+    }
+
+    /// Its published ports.
+    #[must_use]
+    pub(crate) fn ports(&self) -> &[Port] {
+        &self.ports
+    }
+
+    /// The container's settings.
+    #[must_use]
+    pub(crate) fn container(&self) -> &ContainerFlags {
+        &self.container
+    }
+
+    /// Whether the init commands run before it.
+    #[must_use]
+    pub(crate) fn has_init(&self) -> bool {
+        self.init
+    }
+
+    /// When its command runs; `None` for one that runs all the time.
+    #[must_use]
+    pub(crate) fn schedule(&self) -> Option<&Schedule> {
+        self.schedule.as_ref()
+    }
+
+    /// How its health is asked, if the manifest says so.
+    #[must_use]
+    pub(crate) fn check(&self) -> Option<&Check> {
+        self.health.as_ref().map(|health| &health.check)
+    }
+
+    /// Whether the image's own health check is about this process.
+    #[must_use]
+    pub(crate) fn keeps_check_of_image(&self) -> bool {
+        self.of_image
+    }
+
+    /// How long an instance may take to become healthy.
+    #[must_use]
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// How long one check may take.
+    #[must_use]
+    pub(crate) fn check_timeout(&self) -> Duration {
+        let usual = match self.check() {
+            Some(Check::Command(_)) => COMMAND,
+            Some(Check::Http { .. }) | None => REQUEST,
+        };
+        self.health.as_ref().and_then(|health| health.timeout).unwrap_or(usual)
+    }
+
+    /// The pause between two checks.
+    #[must_use]
+    pub(crate) fn pause(&self) -> Duration {
+        self.health.as_ref().and_then(|health| health.interval).unwrap_or(PAUSE)
+    }
+
+    /// Whether another plan of the process asks for its health in the same way.
+    #[must_use]
+    pub(crate) fn asks_as(&self, other: &Self) -> bool {
+        let asks = |process: &Self| process.health.as_ref().map(|health| (health.check.clone(), health.timeout));
+        asks(self) == asks(other)
+    }
+
+    /// Describes all that instances are made of, for a digest. How the health is asked is no part of it.
+    #[must_use]
+    pub(crate) fn description(&self) -> String {
+        let Self { name, replicas, container, init, schedule, of_image, ports: _, health: _, patience: _ } = self;
+        format!("{name} {replicas} {container:?} {init} {schedule:?} {of_image}")
+    }
+}
