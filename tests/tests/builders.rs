@@ -259,7 +259,7 @@ impl<'shop> Pair<'shop> {
         let _ = shop.buildx(&[&create[..], &first].concat());
         let second = ["--append", "--node", "far", "--platform", "linux/arm64", relays[1].address()];
         let _ = shop.buildx(&[&create[..], &second].concat());
-        Self { shop, relays: relays }
+        Self { shop, relays }
     }
 
     /// Builds for both platforms. The programs are those of this machine, which run whatever an image says they are.

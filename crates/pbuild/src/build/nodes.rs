@@ -40,6 +40,35 @@ struct Candidate<'a> {
     offered: Vec<String>,
 }
 
+/// How well a node fits a platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fit {
+    /// The owner configured the platform for the node.
+    Configured,
+    /// The platform is configured, or the node lists it.
+    Listed,
+    /// The node can run the platform's programs.
+    Runnable,
+}
+
+impl Fit {
+    /// The best fit first.
+    const ALL: [Self; 3] = [Self::Configured, Self::Listed, Self::Runnable];
+}
+
+impl Candidate<'_> {
+    /// Returns whether the node fits a platform in its usual spelling so well.
+    fn fits(&self, fit: Fit, wanted: &str) -> bool {
+        let same = |own: &String| platform::normal(own) == wanted;
+        let mut listed = self.configured.iter().chain(&self.offered);
+        match fit {
+            Fit::Configured => self.configured.iter().any(same),
+            Fit::Listed => listed.any(same),
+            Fit::Runnable => listed.any(|own| platform::runs(own, wanted)),
+        }
+    }
+}
+
 /// Divides the platforms of a build among the nodes of its builder. Nodes that do not answer are left out with a warning.
 ///
 /// `recipe` stands for the folder and the Dockerfile.
@@ -108,19 +137,13 @@ pub(super) fn check(order: &BuildOrder) -> Result<(), NotDivisible> {
 /// What the owner configured counts first, and it counts alone if it covers every platform; then what the nodes offer; then
 /// what a node can run although it does not list it. A platform that fits no node goes to the first one, as with buildx.
 fn choose(nodes: &[Candidate<'_>], platforms: &[String], recipe: &str) -> Vec<usize> {
-    let same = |own: &str, wanted: &str| platform::normal(own) == wanted;
-    let attempts: [&dyn Fn(&Candidate<'_>, &str) -> bool; 3] = [
-        &|node, wanted| node.configured.iter().any(|own| same(own, wanted)),
-        &|node, wanted| node.configured.iter().chain(&node.offered).any(|own| same(own, wanted)),
-        &|node, wanted| node.configured.iter().chain(&node.offered).any(|own| platform::runs(own, wanted)),
-    ];
     let mut chosen = Vec::new();
-    for fits in attempts {
+    for fit in Fit::ALL {
         chosen = platforms
             .iter()
             .map(|wanted| {
                 let wanted = platform::normal(wanted);
-                let fitting = (0..nodes.len()).filter(|at| fits(&nodes[*at], &wanted));
+                let fitting = (0..nodes.len()).filter(|at| nodes[*at].fits(fit, &wanted));
                 fitting.max_by_key(|at| weight(nodes[*at].name, recipe))
             })
             .collect();

@@ -253,9 +253,9 @@ impl CacheManifest {
         self.listed().into_iter().chain([&self.own])
     }
 
-    /// Counts the steps that lead to a layer from a base image or from nothing. `layer` is the layer's number, from
-    /// 1. The set has several counts if several steps made the layer, and it is empty if the configuration does not
-    /// say which step did.
+    /// Counts the steps that lead to a layer from a base image or from nothing. The first layer has the number 1. The
+    /// set has several counts if several steps made the layer, and it is empty if the configuration does not say which
+    /// step did.
     pub(super) fn depths_of(&self, layer: usize) -> BTreeSet<usize> {
         let Some(layer) = layer.checked_sub(1).and_then(|at| self.layers.get(at)) else { return BTreeSet::new() };
         let Ok(file) = File::open(&self.configuration.path) else { return BTreeSet::new() };
