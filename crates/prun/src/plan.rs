@@ -209,37 +209,37 @@ impl Plan {
         self.processes.iter_mut().for_each(|process| process.run_init(program.clone()));
     }
 
-    /// The project's name.
+    /// Returns the project's name.
     #[must_use]
     pub(crate) fn project(&self) -> &str {
         &self.project
     }
 
-    /// Where the project's name comes from, for people.
+    /// Returns where the project's name comes from, for people.
     #[must_use]
     pub(crate) fn project_from(&self) -> &'static str {
         self.project_from
     }
 
-    /// The app's image.
+    /// Returns the app's image.
     #[must_use]
     pub(crate) fn image(&self) -> &str {
         &self.image
     }
 
-    /// The services, in the order in which they are added.
+    /// Returns the services, in the order in which they are added.
     #[must_use]
     pub(crate) fn services(&self) -> &[PlannedService] {
         &self.services
     }
 
-    /// Public configuration.
+    /// Returns the public configuration.
     #[must_use]
     pub(crate) fn environment(&self) -> &[(String, String)] {
         &self.environment
     }
 
-    /// The secrets that are composed of other variables.
+    /// Returns the secrets that are composed of other variables.
     #[must_use]
     pub(crate) fn composed(&self) -> &[papp::Secret] {
         &self.composed
@@ -251,7 +251,7 @@ impl Plan {
         self.overriding.iter().any(|other| other == name)
     }
 
-    /// The commands that run before the app.
+    /// Returns the commands that run before the app.
     #[must_use]
     pub(crate) fn init(&self) -> &[Init] {
         &self.init
@@ -297,13 +297,13 @@ impl Plan {
         self.processes.iter().map(PlannedProcess::replicas).sum()
     }
 
-    /// How values reach the app.
+    /// Returns how values reach the app.
     #[must_use]
     pub(crate) fn deliver(&self) -> Deliver {
         self.deliver
     }
 
-    /// How long a service may take to become ready.
+    /// Returns how long a service may take to become ready.
     #[must_use]
     pub(crate) fn service_patience(&self) -> Duration {
         self.service_patience

@@ -11,7 +11,7 @@ use psecret::{Redactor, RedactorStream};
 pub(crate) const TAIL: usize = 12;
 /// How many lines of a log an error shows for a first start, of which nothing is left that could be read later.
 pub(crate) const LONG_TAIL: usize = 400;
-/// How many bytes of a log are kept at least. They are the end of a longer log.
+/// How many bytes at the end of a long log are kept at least. Up to twice as many may be kept.
 const MOST: usize = 4 << 20;
 
 /// A masked log. A long log begins at the first whole line of its end.

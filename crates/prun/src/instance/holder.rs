@@ -35,8 +35,8 @@ pub(crate) const PROGRAM: &str = "/shim";
 ///
 /// # Errors
 ///
-/// Returns an error if this prun has no entrypoint for the architecture of the engine's machine. Returns
-/// [`RunError::Engine`] if a request fails.
+/// Returns [`RunError::Architecture`] if this prun has no entrypoint for the architecture of the engine's machine,
+/// and [`RunError::Engine`] if a request fails.
 pub(crate) async fn image(host: &Engine) -> Result<String, RunError> {
     let name = format!("prun/shim:{}", shim::digest());
     match host.docker().inspect_image(&name).await {

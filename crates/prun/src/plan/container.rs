@@ -93,7 +93,7 @@ impl ContainerFlags {
         self.volumes.splice(..0, volumes.map(PlannedVolume::Project));
     }
 
-    /// The app's volumes.
+    /// Returns the app's volumes.
     #[must_use]
     pub(crate) fn volumes(&self) -> &[PlannedVolume] {
         &self.volumes

@@ -115,7 +115,7 @@ impl PlannedProcess {
         &self.ports
     }
 
-    /// The container's settings.
+    /// Returns the container's settings.
     #[must_use]
     pub(crate) fn container(&self) -> &ContainerFlags {
         &self.container
@@ -145,13 +145,13 @@ impl PlannedProcess {
         self.of_image
     }
 
-    /// How long an instance may take to become healthy.
+    /// Returns how long an instance may take to become healthy.
     #[must_use]
     pub(crate) fn patience(&self) -> Duration {
         self.patience
     }
 
-    /// How long one check may take.
+    /// Returns how long one check may take.
     #[must_use]
     pub(crate) fn check_timeout(&self) -> Duration {
         let usual = match self.check() {
@@ -161,7 +161,7 @@ impl PlannedProcess {
         self.health.as_ref().and_then(|health| health.timeout).unwrap_or(usual)
     }
 
-    /// The pause between two checks.
+    /// Returns the pause between two checks.
     #[must_use]
     pub(crate) fn pause(&self) -> Duration {
         self.health.as_ref().and_then(|health| health.interval).unwrap_or(PAUSE)
