@@ -1,4 +1,4 @@
-//! `health`: how prun knows that an instance of a process is healthy.
+//! `health`: the check that tells prun whether an instance of a process is healthy.
 
 use std::time::Duration;
 
@@ -6,41 +6,41 @@ use crate::error::{Lines, Located};
 use crate::secret::time;
 use crate::table::{Table, broken, pairs_of};
 
-/// How an instance is asked.
+/// The way in which an instance is checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Check {
     /// A GET of this path answers with a status below 400.
     Http {
         /// The path, with its leading slash.
         path: String,
-        /// The container's port; the first published one if absent.
+        /// The container's port. If it is `None`, it is the first published one.
         port: Option<u16>,
-        /// The name in the request's `Host`; the instance's own if absent.
+        /// The name in the request's `Host` header. If it is `None`, it is the instance's own name.
         host: Option<String>,
         /// Further headers of the request. They are public.
         headers: Vec<(String, String)>,
     },
-    /// A command in the instance ends with 0. It may be any program of the image.
+    /// A command in the instance ends with 0. The command may be any program of the image.
     Command(Vec<String>),
 }
 
-/// `health`.
+/// The table `health` of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
     /// The check itself.
     pub check: Check,
-    /// How long one check may take, if said.
+    /// How long one check may take, if the manifest says so.
     pub timeout: Option<Duration>,
-    /// The pause between two checks, if said.
+    /// The pause between two checks, if the manifest says so.
     pub interval: Option<Duration>,
-    /// How long an instance may take to become healthy after its start, if said.
+    /// How long an instance may take to become healthy after its start, if the manifest says so.
     pub start: Option<Duration>,
-    /// The line that declares it, from 1.
+    /// The line that declares the check, from 1.
     pub line: usize,
 }
 
 const HEALTH: &[&str] = &["http", "port", "host", "headers", "command", "timeout", "interval", "start"];
-/// The keys that say more about a request.
+/// The keys that describe an HTTP request.
 const OF_HTTP: &[&str] = &["port", "host", "headers"];
 
 impl Health {
@@ -80,7 +80,7 @@ impl Health {
     }
 }
 
-/// Whether a text is the name of a header that a check may set (RFC 9110, 5.6.2).
+/// Returns whether a text is the name of a header that a check may set (RFC 9110, 5.6.2).
 fn is_header(text: &str) -> bool {
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     let ours = ["host", "connection"].iter().any(|ours| text.eq_ignore_ascii_case(ours));

@@ -13,21 +13,21 @@ use crate::run::{INIT, OF_ONE_PROCESS, RUN};
 use crate::table::{At, Table, as_table, broken, pairs_of, wrong_type};
 use crate::{Delivery, EnvFile, Family, Init, Process, Processes, Run, Scope, Secret, Service, names};
 
-/// Which steps get the build's secrets.
+/// The steps that get the build's secrets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Inject {
-    /// Every RUN gets them as environment; the default.
+    /// Every RUN gets them as environment variables. This is the default.
     #[default]
     All,
-    /// Only what the Dockerfile mounts itself.
+    /// Only steps with their own secret mounts in the Dockerfile get them.
     Mounted,
 }
 
-/// `[build]`; command line flags win over each of these.
+/// `[build]`. Flags of the command line take precedence over these settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Build {
-    /// The folder that COPY and ADD read from, below the manifest's; `None` for the manifest's own. It counts for a build
-    /// of the manifest's folder.
+    /// The folder that COPY and ADD read from, relative to the manifest's folder. `None` stands for the manifest's
+    /// folder itself. The setting applies to a build of the manifest's folder.
     pub context: Option<String>,
     /// The Dockerfile, relative to the context.
     pub dockerfile: Option<String>,
@@ -35,7 +35,7 @@ pub struct Build {
     pub target: Option<String>,
     /// Build arguments, in the order of the text.
     pub args: Vec<(String, String)>,
-    /// Which steps get the build's secrets.
+    /// The steps that get the build's secrets.
     pub inject: Inject,
 }
 
@@ -44,11 +44,11 @@ pub struct Build {
 pub struct Manifest {
     /// The project's name.
     pub name: Option<String>,
-    /// The image's name: it is built under this name, and started by it.
+    /// The image's name. The image is built under this name, and started by it.
     pub image: Option<String>,
-    /// How it is built.
+    /// The settings of its build.
     pub build: Build,
-    /// Files that give declared secrets their values, the last one first in rank.
+    /// Files that give declared secrets their values. A later file takes precedence over an earlier one.
     pub env_files: Vec<EnvFile>,
     /// Public configuration, in the order of the text.
     pub environment: Vec<(String, String)>,
@@ -60,7 +60,7 @@ pub struct Manifest {
     pub init: Vec<Init>,
     /// The processes, in the order of the text.
     pub processes: Processes,
-    /// What all of them share.
+    /// The settings that all processes share.
     pub run: Run,
 }
 
@@ -68,11 +68,12 @@ pub(crate) const TOP: &[&str] =
     &["name", "image", "build", "env_files", "env", "secrets", "services", "init", "processes", "run"];
 pub(crate) const BUILD: &[&str] = &["context", "dockerfile", "target", "args", "inject"];
 
-/// Keys that no other program's file has.
+/// Keys that only manifests have.
 const OURS: &[&str] = &["secrets", "env_files", "init", "processes"];
 
-/// Finds the key by which a file is known for another program's: one that no manifest has, and that is no slip of the pen,
-/// in a file that has none of the keys that only manifests have. `None` for a manifest, also for one with mistakes.
+/// Finds a key that shows that a file belongs to another program: a key that manifests do not have, in a file without
+/// misspelled keys of a manifest and without the keys that only manifests have. Returns `None` for a manifest, even
+/// with mistakes in it.
 #[must_use]
 pub fn foreign_key(bytes: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(bytes).ok()?;
@@ -90,13 +91,13 @@ pub fn foreign_key(bytes: &[u8]) -> Option<String> {
 }
 
 impl Manifest {
-    /// Parses the bytes of a manifest. A byte order mark and CRLF line ends are taken (C10).
+    /// Parses the bytes of a manifest. A byte order mark and CRLF line ends are accepted (C10).
     ///
-    /// The path is only named in errors.
+    /// The path is used only in errors.
     ///
     /// # Errors
     ///
-    /// The first [`ManifestError`] in the order of the rules, with its place and a masked excerpt.
+    /// Returns the first [`ManifestError`] in the order of the rules, with its place and a masked excerpt.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, ManifestError> {
         let mark = b"\xef\xbb\xbf";
         let bytes = bytes.strip_prefix(mark).unwrap_or(bytes);
@@ -104,7 +105,7 @@ impl Manifest {
             Ok(text) => Self::read(text).map_err(|located| located.in_file(path.to_owned(), text)),
             Err(error) => {
                 let offset = error.valid_up_to();
-                // The valid part is enough to count lines; what follows is not text.
+                // The valid part is enough to count lines. The rest is not text.
                 let text = std::str::from_utf8(&bytes[..offset]).unwrap_or_default();
                 let located = Located { span: offset..offset, fault: ManifestFault::NotUtf8 { offset } };
                 Err(located.in_file(path.to_owned(), text))
@@ -135,7 +136,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Checks the rules between tables.
+    /// Checks the rules that concern several tables.
     fn check(&self, top: &Table<'_>) -> Result<(), Located> {
         let public: HashSet<&str> = self.environment.iter().map(|(name, _)| name.as_str()).collect();
         for secret in &self.secrets {
@@ -172,23 +173,23 @@ impl Manifest {
         Ok(())
     }
 
-    /// The secrets that a build offers to its steps.
+    /// Returns the secrets that a build offers to its steps.
     pub fn build_secrets(&self) -> impl Iterator<Item = &Secret> {
         self.secrets.iter().filter(|secret| secret.in_build())
     }
 
-    /// The secrets that the running app gets.
+    /// Returns the secrets that the running app gets.
     pub fn run_secrets(&self) -> impl Iterator<Item = &Secret> {
         self.secrets.iter().filter(|secret| secret.in_run())
     }
 
-    /// Returns the declared secret of that name.
+    /// Returns the declared secret of this name.
     #[must_use]
     pub fn secret(&self, name: &str) -> Option<&Secret> {
         self.secrets.iter().find(|secret| secret.name == name)
     }
 
-    /// Returns the declared service of that name.
+    /// Returns the declared service of this name.
     #[must_use]
     pub fn service(&self, name: &str) -> Option<&Service> {
         self.services.iter().find(|service| service.name == name)
@@ -200,22 +201,22 @@ impl Manifest {
         self.services.iter().find(|service| service.primary && service.family() == family)
     }
 
-    /// The secrets that may make the tools read a file, a command's output or a variable of the process environment, be
-    /// it by `from` or by their own name: what a manifest from a stranger may not do before the user trusts it.
+    /// Returns the secrets that may make the tools read a file, a command's output or a variable of the process
+    /// environment, by `from` or by their own names. A stranger's manifest may not do so before the user trusts it.
     pub fn acting_secrets(&self) -> impl Iterator<Item = &Secret> {
         self.secrets.iter().filter(|secret| secret.value.is_none())
     }
 }
 
 impl Service {
-    /// Which injected names it shares with others.
+    /// Returns the family of names that the service injects.
     #[must_use]
     pub fn family(&self) -> Family {
         self.kind.family()
     }
 }
 
-/// Finds the bytes of a value within tables.
+/// Finds the position of a value within tables.
 fn span_of(top: &Table<'_>, path: &[&str]) -> std::ops::Range<usize> {
     let (first, rest) = path.split_first().expect("a path has a key");
     let mut value = top.get(first);
@@ -249,7 +250,8 @@ fn build(top: &Table<'_>) -> Result<Build, Located> {
     })
 }
 
-/// Reads the processes. Without the table there is one, which runs the image's own command as `[run]` says.
+/// Reads the processes. Without their table there is a single process, which runs the image's own command with the
+/// settings of `[run]`.
 fn processes(top: &Table<'_>, lines: &Lines) -> Result<Processes, Located> {
     let run = top.table("run")?.map(|(table, span)| Table::open("run", table, span, RUN)).transpose()?;
     let Some((table, span)) = top.table("processes")? else {
@@ -323,7 +325,7 @@ fn init(top: &Table<'_>, lines: &Lines) -> Result<Vec<Init>, Located> {
     Ok(commands)
 }
 
-/// Reads a list of tables; an absent list is empty.
+/// Reads a list of tables. An absent list counts as empty.
 fn tables<'t>(
     top: &Table<'t>,
     key: &str,

@@ -1,7 +1,7 @@
-//! `[processes.NAME]`: the commands of one app, each run by instances of its own.
+//! `[processes.NAME]`: the commands of one app. Each command has its own instances.
 //!
-//! An app is always a list of processes. Without the table the list has one, which runs the image's own command as
-//! `[run]` says.
+//! An app always has a list of processes. Without the table, the list has a single process, which runs the image's
+//! own command with the settings of `[run]`.
 
 use toml::Spanned;
 use toml::de::DeValue;
@@ -11,7 +11,7 @@ use crate::run::ports;
 use crate::table::{Table, broken, wrong_type};
 use crate::{Health, Port, Schedule};
 
-/// The name of the one process of an app without a table of processes.
+/// The name of the single process of an app that has no table of processes.
 pub const APP: &str = "app";
 
 /// One process of the app.
@@ -19,23 +19,23 @@ pub const APP: &str = "app";
 pub struct Process {
     /// The process's name.
     pub name: String,
-    /// The command instead of the image's CMD.
+    /// The command that takes the place of the image's CMD.
     pub command: Option<Vec<String>>,
-    /// How many instances run it, 1 to 100.
+    /// How many instances run the process, 1 to 100.
     pub replicas: u32,
-    /// The published ports.
+    /// The ports that are published for the process.
     pub ports: Vec<Port>,
-    /// How the health of its instances is asked.
+    /// The health check of its instances.
     pub health: Option<Health>,
-    /// The most memory of an instance, in bytes.
+    /// The limit of an instance's memory, in bytes.
     pub memory: Option<u64>,
-    /// The processors' time of an instance, in billionths of one.
+    /// The limit of an instance's processor time, in billionths of a processor.
     pub processors: Option<u64>,
-    /// Whether the init commands run before it.
+    /// Whether the init commands run before the process.
     pub init: bool,
-    /// When the command runs; without a schedule it runs all the time.
+    /// The times at which the command runs. Without a schedule it runs all the time.
     pub schedule: Option<Schedule>,
-    /// The line that declares its command, or the process, from 1; 0 without a table.
+    /// The line that declares the command, or else the process, counted from 1. It is 0 without a table.
     pub line: usize,
 }
 
@@ -59,7 +59,7 @@ impl Default for Process {
 }
 
 impl Process {
-    /// Reads the one process of an app without a table of processes.
+    /// Reads the single process of an app that has no table of processes.
     pub(crate) fn of_run(run: &Table<'_>, lines: &Lines) -> Result<Self, Located> {
         let (replicas, ports, health) = (replicas(run)?, ports(run)?, Health::read(run, lines)?);
         Ok(Self { replicas, ports, health, ..Self::default() })
@@ -83,7 +83,7 @@ impl Process {
             line: lines.line(place.start),
         };
         if process.schedule.is_some() {
-            // A job is one command that comes to its end: nobody reaches it, and there is one of it.
+            // A scheduled process is a single command that ends, so it cannot be reached and has only one instance.
             let other = ["replicas", "ports", "health"].iter().find(|key| table.get(key).is_some());
             if let Some(other) = other {
                 return Err(table.conflict(other, "schedule", "exclude each other: a scheduled command runs and ends"));
@@ -93,7 +93,7 @@ impl Process {
     }
 }
 
-/// The processes of an app, in the order of the text; there is at least one.
+/// The processes of an app, in the order of the text. There is at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Processes(Vec<Process>);
 
@@ -104,27 +104,27 @@ impl Default for Processes {
 }
 
 impl Processes {
-    /// Makes the list of an app with one process.
+    /// Makes the list of an app with a single process.
     #[must_use]
     pub fn one(process: Process) -> Self {
         Self(vec![process])
     }
 
-    /// Makes a list; `None` if it is empty.
+    /// Makes a list of processes. Returns `None` if it would be empty.
     pub(crate) fn new(processes: Vec<Process>) -> Option<Self> {
         (!processes.is_empty()).then_some(Self(processes))
     }
 
-    /// The processes, in the order of the text.
+    /// Iterates over the processes, in the order of the text.
     pub fn iter(&self) -> std::slice::Iter<'_, Process> {
         self.0.iter()
     }
 
-    /// The first process.
+    /// Returns the first process.
     ///
     /// # Panics
     ///
-    /// Never, because there is one.
+    /// Never, because an app has at least one process.
     #[must_use]
     pub fn first(&self) -> &Process {
         self.0.first().expect("an app has a process")
@@ -147,8 +147,8 @@ fn replicas(table: &Table<'_>) -> Result<u32, Located> {
 const MEMORY: &str = "be a size such as \"512m\" or \"2g\"";
 const CPUS: &str = "be a number of processors such as 2 or 0.5";
 
-/// Reads a size in bytes: a whole number with b, k, m or g behind it, of which each is 1024 of the one before. `None` for
-/// nothing, and for what is no size.
+/// Reads a size in bytes: a whole number, which may be followed by b, k, m or g. Each unit is 1024 times the unit
+/// before it. Returns `None` for zero and for a text that is not a size.
 #[must_use]
 pub fn memory(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -175,7 +175,8 @@ fn cpus(table: &Table<'_>) -> Result<Option<u64>, Located> {
     Ok(Some(number))
 }
 
-/// Reads a decimal number of processors as billionths of one; `None` for nothing, and for what is no number.
+/// Reads a decimal number of processors, and returns it in billionths. Returns `None` for zero and for a text that is
+/// not a number.
 #[must_use]
 pub fn processors(text: &str) -> Option<u64> {
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));

@@ -1,4 +1,4 @@
-//! `[run]` and `[[init]]`: what all processes of the app share when they are started.
+//! `[run]` and `[[init]]`: the settings that all processes of the app share.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -139,7 +139,7 @@ pub struct Mount {
     pub line: usize,
 }
 
-/// `[run]`: what all processes of the app share.
+/// `[run]`: the settings that all processes of the app share.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Run {
     /// The mounted volumes.
@@ -149,7 +149,7 @@ pub struct Run {
 }
 
 pub(crate) const RUN: &[&str] = &["replicas", "ports", "volumes", "deliver", "health"];
-/// The keys of `[run]` that are about the one process of an app without a table of processes.
+/// The keys of `[run]` that describe the single process of an app that has no table of processes.
 pub(crate) const OF_ONE_PROCESS: &[&str] = &["replicas", "ports", "health"];
 
 impl Run {

@@ -1,7 +1,7 @@
-//! `schedule`: when the command of a process runs.
+//! `schedule`: the times at which the command of a process runs.
 //!
-//! The grammar is that of cron's five fields, and what leaves this module is sets of numbers: whoever keeps the time
-//! reads no text.
+//! The grammar is that of cron's five fields. The result is sets of numbers, so the entrypoint that keeps the time
+//! does not parse the text.
 
 use std::fmt;
 
@@ -9,17 +9,17 @@ use crate::duration;
 use crate::error::Located;
 use crate::table::{Table, broken};
 
-/// When a command runs. All times are UTC.
+/// The times at which a command runs. All times are UTC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Schedule {
-    /// At every multiple of so many seconds since 1970: `1h` is every full hour, whenever the app was started.
+    /// At every multiple of this number of seconds since 1970. `1h` is every full hour, whenever the app was started.
     Every {
         /// The seconds, from 1 to those of a day.
         seconds: u32,
         /// The text of the manifest.
         text: String,
     },
-    /// At the minutes that cron's five fields name.
+    /// At the minutes that cron's five fields describe.
     Cron {
         /// The fields.
         cron: Cron,
@@ -28,7 +28,7 @@ pub enum Schedule {
     },
 }
 
-/// The five fields of cron, each as a set of its numbers: bit N stands for N.
+/// The five fields of cron, each as a set of numbers. Bit N of a set stands for the number N.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cron {
     /// Minutes, 0 to 59.
@@ -39,7 +39,7 @@ pub struct Cron {
     pub days: u64,
     /// Months, 1 to 12.
     pub months: u64,
-    /// Days of the week, 0 to 6 from Sunday on.
+    /// Days of the week, 0 to 6, beginning with Sunday.
     pub weekdays: u64,
 }
 
@@ -81,7 +81,7 @@ impl Schedule {
     }
 }
 
-/// One field: its smallest and largest number, and the names of its numbers from `named` on.
+/// One field: its smallest and largest number, and names for its numbers, beginning at the number `named`.
 struct Field {
     least: u32,
     most: u32,
@@ -98,7 +98,7 @@ const MONTHS: Field = Field {
     named: 1,
     names: &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
 };
-/// Sunday is 0 and 7.
+/// Days of the week. Sunday is both 0 and 7.
 const WEEKDAYS: Field =
     Field { least: 0, most: 7, named: 0, names: &["sun", "mon", "tue", "wed", "thu", "fri", "sat"] };
 
@@ -107,7 +107,7 @@ impl Field {
         (self.least..=self.most).fold(0, |set, number| set | 1 << number)
     }
 
-    /// Reads a list of `*`, `N`, `N-M`, each with `/STEP` behind it where that has a meaning.
+    /// Reads a list of `*`, `N` and `N-M`, each of which may be followed by `/STEP`.
     fn parse(&self, text: &str) -> Option<u64> {
         text.split(',').try_fold(0, |set, part| Some(set | self.part(part)?))
     }
@@ -120,7 +120,7 @@ impl Field {
         let (first, last) = match range.split_once('-') {
             Some((first, last)) => (self.number(first)?, self.number(last)?),
             None if range == "*" => (self.least, self.most),
-            // `N/STEP` goes on to the end, as in cron.
+            // `N/STEP` extends to the field's largest number, as in cron.
             None => (self.number(range)?, if step.is_some() { self.most } else { self.number(range)? }),
         };
         let step = usize::try_from(step.unwrap_or(1)).ok()?;
@@ -139,7 +139,7 @@ fn number(text: &str) -> Option<u32> {
 }
 
 impl Cron {
-    /// Parses five fields, or one of cron's short names. `None` also for a date that no calendar has.
+    /// Parses five fields, or one of cron's short names. Returns `None` also for a date that does not exist.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text = match text.trim() {
@@ -163,12 +163,12 @@ impl Cron {
         cron.has_a_day().then_some(cron)
     }
 
-    /// Whether some month has one of the days.
+    /// Returns whether one of the days exists in one of the months.
     fn has_a_day(&self) -> bool {
         let longest = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
         let mut months = (1_u32..).zip(longest).filter(|(month, _)| self.months >> month & 1 == 1);
         let has = |(_, days): (u32, u32)| self.days.trailing_zeros() <= days;
-        // Where both kinds of days are chosen, either of them is enough.
+        // If the schedule restricts both kinds of days, one of them is enough.
         let by_weekday = self.weekdays != 0x7f && self.days != DAYS.all();
         by_weekday || months.any(has)
     }

@@ -87,29 +87,30 @@ pub(crate) const VARIABLE_SETS: &[&str] = &["PG*", "POSTGRES_*", "MYSQL_*", "NAM
 /// The rights of the app in a SQL server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rights {
-    /// It owns its databases and everything in them; the default.
+    /// The app owns its databases and everything in them. This is the default.
     #[default]
     Owner,
-    /// It may do whatever the server's administrator may.
+    /// The app has all rights of the server's administrator.
     Admin,
 }
 
-/// `external`: a server that others run.
+/// `external`: the server of a service that others run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct External {
-    /// The host that the app reaches it by.
+    /// The host at which the app reaches the server.
     pub host: String,
-    /// The port; that of the kind if absent.
+    /// The port. If it is `None`, it is the default port of the service's kind.
     pub port: Option<u16>,
-    /// The database; Redis and Valkey have none.
+    /// The database. Redis and Valkey do not have one.
     pub database: Option<String>,
-    /// With an administrator the role that owns the app's data, else the app's own login.
+    /// The role that owns the app's data, if there is an administrator's login. Otherwise the name of the app's own
+    /// login.
     pub username: Option<String>,
-    /// The way in.
+    /// The secret with the login.
     pub login: ExternalLogin,
 }
 
-/// The secret that opens a server of others, by its name.
+/// The name of the secret that opens an external server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExternalLogin {
     /// A URL with the login of the server's administrator.
@@ -119,7 +120,7 @@ pub enum ExternalLogin {
 }
 
 impl ExternalLogin {
-    /// The key that names the secret.
+    /// Returns the key that names the secret.
     #[must_use]
     pub fn key(&self) -> &'static str {
         match self {
@@ -128,7 +129,7 @@ impl ExternalLogin {
         }
     }
 
-    /// The secret's name.
+    /// Returns the secret's name.
     #[must_use]
     pub fn secret(&self) -> &str {
         match self {
@@ -159,9 +160,9 @@ pub struct Service {
     pub variables: Vec<String>,
     /// The rights of the app.
     pub rights: Rights,
-    /// Extensions that PostgreSQL loads for the app.
+    /// Extensions that PostgreSQL makes for the app.
     pub extensions: Vec<String>,
-    /// Databases beside the first one.
+    /// Further databases, besides the first one.
     pub databases: Vec<String>,
     /// The server, if others run it.
     pub external: Option<External>,
@@ -170,7 +171,7 @@ pub struct Service {
 const KNOWN: &[&str] =
     &["kind", "version", "image", "primary", "database", "databases", "rights", "extensions", "variables", "external"];
 const EXTERNAL: &[&str] = &["host", "port", "database", "username", "admin", "password"];
-/// The databases that servers have for themselves.
+/// Databases that servers or the tools keep for themselves.
 const RESERVED: &[&str] = &["postgres", "template0", "template1", "mysql", "sys", "information_schema", "prun_load"];
 
 /// The rule of [`is_database`].

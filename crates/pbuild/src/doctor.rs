@@ -1,5 +1,5 @@
-//! `pbuild doctor`: the engine as builds need it, and the files that could get into an image; the rest is common to
-//! both tools.
+//! `pbuild doctor`: reports whether the engine can run builds, and which files could get into an image. The other
+//! checks are common to both tools.
 
 use std::path::{Path, PathBuf};
 
@@ -21,15 +21,15 @@ use crate::install;
 pub(crate) enum DoctorError {
     /// The engine did not say how it keeps images.
     ImageStore(bollard::errors::Error),
-    /// This BuildKit can hand no secret to a step.
+    /// This BuildKit cannot give secrets to steps.
     NoSecrets,
 }
 
-/// Runs the command.
+/// Runs `pbuild doctor`.
 ///
 /// # Errors
 ///
-/// When the work is stopped, or the report cannot be written.
+/// Returns an error if the user stops the command, or if the report cannot be written.
 pub(crate) async fn run(request: &DoctorRequest, edge: &Edge) -> Result<Exit, Failure> {
     let mut findings = edge.cancellation.unless_cancelled(builder()).await?;
     let (found, project) = doctor::look(request, &edge.desk());
@@ -42,7 +42,7 @@ pub(crate) async fn run(request: &DoctorRequest, edge: &Edge) -> Result<Exit, Fa
 ///
 /// # Errors
 ///
-/// When the report cannot be written.
+/// Returns an error if the report cannot be written.
 pub(crate) fn door(json: bool, edge: &Edge) -> Result<Exit, Failure> {
     Ok(doctor::report(&install::look(), json, &edge.stdout)?)
 }
@@ -80,7 +80,7 @@ async fn engine(endpoint: &Endpoint) -> Vec<Observation> {
     findings
 }
 
-/// Reports a builder without an engine: where it is, where its images stay, and its BuildKit.
+/// Reports a builder without an engine: its address, the place where its images stay, and its BuildKit.
 async fn plain(builder: &PlainBuilder) -> Vec<Observation> {
     let mut findings = vec![Observation::ok("builder", builder.to_string())];
     findings.extend(readable(builder.safety()));
@@ -120,7 +120,7 @@ fn able(capabilities: &Capabilities) -> Vec<Observation> {
     vec![secrets, Observation::ok("buildkit", format!("programs {inside} run inside the builder (gateway.exec)"))]
 }
 
-/// Finds the env files that a COPY or a commit could take.
+/// Finds the env files that a COPY or a git commit could include.
 fn files(request: &DoctorRequest, found: Option<&FoundManifest>) -> Vec<Observation> {
     let folder = found.map(FoundManifest::directory).filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));

@@ -1,7 +1,7 @@
-//! Parts of an image that several nodes built, joined into one image for all platforms.
+//! Joins the parts of an image that several nodes built into one image for all platforms.
 //!
-//! Each part is an index, because the frontend was asked for one even for a single platform. The joined index lists the
-//! manifests of all of them, attestations too, whose manifests name theirs by digest.
+//! Each part is an index, because the frontend was asked for an index even for a single platform. The joined index
+//! lists the manifests of all parts. That includes the attestations, whose manifests name their image by its digest.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tar::{Archive, Builder, EntryType, Header};
 
-/// The largest index.
+/// The largest index that is read, in bytes.
 const LARGEST_DOCUMENT: u64 = 8 << 20;
-/// The kind of an index where a part does not say it.
+/// The media type of an index, for a part that does not name one.
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// The file that lists the images of a layout.
 const LIST: &str = "index.json";
 
-/// Joins indexes. The first part decides the kind and the annotations.
+/// Joins indexes. The first part decides the media type and the annotations.
 ///
 /// Returns `None` if a part lists no manifests.
 pub(crate) fn index(parts: &[Value]) -> Option<Value> {
@@ -95,7 +95,7 @@ pub(crate) fn archive(mut parts: Vec<File>, to: &File) -> io::Result<Value> {
     Ok(descriptor)
 }
 
-/// Returns the path of the blob that a descriptor means.
+/// Returns the path of the blob to which a descriptor refers.
 fn path_of(descriptor: &Value) -> io::Result<String> {
     let digest = descriptor["digest"].as_str().and_then(|digest| digest.split_once(':'));
     let (algorithm, hex) = digest.ok_or_else(|| invalid("a part lists no image"))?;
@@ -189,7 +189,8 @@ mod tests {
             assert_eq!(named["size"], image.len());
             assert_eq!(*image, index(&[one.clone(), other.clone()]).unwrap().to_string().into_bytes());
         }
-        // Two manifests, what both share, the joined index, the list and the word that this is a layout.
+        // The six blobs are two manifests, the blob that both parts share, the joined index, the list, and the file
+        // that marks the folder as a layout.
         assert_eq!(blobs.len(), 6);
     }
 

@@ -1,4 +1,5 @@
-//! The place where a build runs and images are kept: an engine does both, a builder by itself only builds.
+//! The place where a build runs and images are kept. An engine does both, and a builder without an engine only
+//! builds.
 
 use std::collections::BTreeMap;
 
@@ -22,12 +23,13 @@ pub(crate) struct Site {
 pub(crate) enum SiteKind {
     /// An engine, which keeps images.
     Engine(Engine),
-    /// A builder by itself, which keeps no images.
+    /// A builder without an engine. It does not keep images.
     Plain(PlainBuilder),
 }
 
 impl Site {
-    /// Reaches the first of these nodes that answers, and says which one that is. A question has the same answer on each.
+    /// Reaches the first of these nodes that answers, and reports which one it is. It serves for questions about a
+    /// Dockerfile, because the answers are the same on every node.
     ///
     /// # Errors
     /// Returns the error of the last node if none answers.
@@ -42,7 +44,7 @@ impl Site {
         Self::reach(edge, last, false, tls).await
     }
 
-    /// Reaches the builder of a node, and says which one that is.
+    /// Reaches the builder of a node, and reports which one it is.
     ///
     /// # Errors
     /// Returns an error if the builder does not answer.
@@ -70,7 +72,7 @@ impl Site {
         }
     }
 
-    /// The engine that keeps the images, where the builder belongs to one.
+    /// Returns the engine that keeps the images, if the builder belongs to one.
     pub(crate) fn engine(&self) -> Option<&Engine> {
         match &self.kind {
             SiteKind::Engine(engine) => Some(engine),
@@ -78,7 +80,7 @@ impl Site {
         }
     }
 
-    /// The builder by itself, where there is no engine.
+    /// Returns the builder, if it does not belong to an engine.
     pub(crate) fn plain(&self) -> Option<&PlainBuilder> {
         match &self.kind {
             SiteKind::Engine(_) => None,
@@ -86,7 +88,7 @@ impl Site {
         }
     }
 
-    /// The identity of the builder, which no other one has; `None` when it does not say.
+    /// Returns an identity that no other builder has, or `None` if the builder does not tell one.
     pub(crate) async fn identity(&self) -> Option<String> {
         match &self.kind {
             SiteKind::Engine(engine) => engine.docker().info().await.ok()?.id,
@@ -95,7 +97,7 @@ impl Site {
     }
 }
 
-/// The sites of builds that run together: each node is reached once.
+/// The sites of builds that run together. Each node is reached only once.
 #[derive(Debug)]
 pub(crate) struct CommonSites<'a> {
     edge: &'a Edge,
@@ -104,7 +106,7 @@ pub(crate) struct CommonSites<'a> {
 }
 
 impl<'a> CommonSites<'a> {
-    /// Begins without any site; `edge` says later which ones are reached.
+    /// Begins without any site. `edge` reports later which nodes are reached.
     pub(crate) fn new(edge: &'a Edge) -> Self {
         Self { edge, sites: BTreeMap::new() }
     }
@@ -122,10 +124,10 @@ impl<'a> CommonSites<'a> {
         Ok(site)
     }
 
-    /// Reaches those of these nodes that answer, and warns of the others.
+    /// Reaches all nodes that answer, and warns of the others.
     ///
     /// # Errors
-    /// Returns an error if no node answers, or if one must not be used.
+    /// Returns an error if no node answers, or if a node that answers must not be used.
     pub(crate) async fn reach_all(
         &mut self,
         nodes: Vec<BuilderNode>,
@@ -152,22 +154,23 @@ impl<'a> CommonSites<'a> {
     }
 }
 
-/// Warns of a node that does not answer, while others may.
+/// Warns of a node that does not answer and is left out.
 fn warn_of_silence(edge: &Edge, node: &BuilderNode, failure: &Failure) {
     edge.stderr.warning(&format!("node {} is left out: {}", node.name, failure.title()));
 }
 
-/// Chooses the builder that the flags, the variables and docker's files mean, and returns its nodes: at least one. Nothing is
-/// asked yet.
+/// Chooses the builder that the flags, the variables and docker's files name, and returns its nodes, of which there
+/// is at least one. It does not connect to any of them.
 ///
 /// # Errors
-/// Returns an error if there is no such builder or node, or if docker's files are not valid.
+/// Returns an error if the builder or the node does not exist, or if docker's files are not valid.
 pub(crate) fn choose(name: &BuilderName) -> Result<Vec<BuilderNode>, EngineError> {
     let flags = Flags { builder: name.builder.clone(), node: name.node.clone(), ..Flags::default() };
     BuilderNode::resolve(&Environment::of_process(), &flags)
 }
 
-/// Returns the address that docker's settings for builds are kept under: that of the engine of the docker context.
+/// Returns the engine address under which docker's `config.json` lists the proxies for builds. For a builder without
+/// an engine, this is the engine of the docker context; the address is empty if there is none.
 pub(crate) fn docker_address(choice: &BuilderChoice) -> String {
     match choice {
         BuilderChoice::Engine(endpoint) => endpoint.to_string(),
@@ -177,10 +180,10 @@ pub(crate) fn docker_address(choice: &BuilderChoice) -> String {
     }
 }
 
-/// Reaches the engine of the docker context, and says which one that is.
+/// Reaches the engine of the docker context, and reports which one it is.
 ///
 /// # Errors
-/// When there is no engine, or it does not answer.
+/// Returns an error if there is no engine, or if the engine does not answer.
 pub(crate) async fn engine(edge: &Edge, with_secrets: bool, tls: Tls) -> Result<Engine, Failure> {
     let endpoint = Endpoint::resolve(&Environment::of_process(), &Flags::default())?;
     engine_at(&endpoint, edge, with_secrets, tls).await

@@ -20,7 +20,7 @@ use crate::rotation::Which;
 /// The word that Redis prints after all earlier commands.
 const FINISHED: &str = "prun: finished";
 
-/// Returns the command that makes the service accept the next credential beside the current one.
+/// Returns the command that makes the service accept the next credential in addition to the current one.
 #[must_use]
 pub fn enable(service: &ServiceRecord) -> Probe {
     match service.kind() {
@@ -49,7 +49,7 @@ pub fn revoke(service: &ServiceRecord) -> Probe {
 /// Revokes the old login. Sessions of the old login name are ended, because their credential no longer exists.
 fn postgres_revocation(service: &ServiceRecord) -> Zeroizing<Vec<u8>> {
     let user = service.username_of(Which::Current);
-    // The administrator of a server that others run may lack the right; the login is revoked all the same.
+    // The administrator of an external server may not have this right. The login is revoked all the same.
     let may_fail = if service.external().is_some() { "\\set ON_ERROR_STOP off\n" } else { "" };
     text(format!(
         "SELECT 'ALTER ROLE {user} NOLOGIN PASSWORD NULL' FROM pg_roles WHERE rolname = '{user}' \\gexec

@@ -11,7 +11,7 @@ use crate::quote;
 use crate::rotation::Which;
 use crate::scram;
 
-/// What MySQL and MariaDB say while they are busy, start, end or wait for others.
+/// The error numbers with which MySQL and MariaDB answer while they are busy, start, end or wait for others.
 const BUSY: [u32; 9] = [1040, 1041, 1043, 1053, 1129, 1158, 1203, 1205, 1213];
 
 /// A command for the service's container, with the rules that judge its result.
@@ -23,15 +23,15 @@ pub struct Probe {
     pub(crate) hopeless: Hopeless,
 }
 
-/// How a command says that it will not work later either.
+/// How a command shows that a later attempt will fail as well.
 #[derive(Clone, Copy)]
 pub(crate) enum Hopeless {
-    /// It does not.
+    /// The command never shows that.
     Never,
-    /// PostgreSQL's shell ends with 3 when a statement fails, and with 2 when a connection does, for example because
-    /// a name is not there.
+    /// PostgreSQL's shell ends with 3 if a statement fails. It ends with 2 if a connection fails, for example because
+    /// a name does not exist.
     PostgresScript,
-    /// The clients of MySQL and MariaDB say `ERROR` and a number; those of connections begin with 20.
+    /// The clients of MySQL and MariaDB print `ERROR` and a number. The numbers of connection errors begin with 20.
     MysqlError,
 }
 
@@ -40,7 +40,7 @@ pub(crate) enum Hopeless {
 pub(crate) enum Sign {
     /// The program exits with code 0.
     Success,
-    /// The program prints one of these words, whatever its exit code is.
+    /// The program prints one of these words. Its exit code does not matter.
     Says(&'static [&'static str]),
 }
 
@@ -51,19 +51,19 @@ pub enum Login {
     Done,
     /// The service answered, but does not accept the credential.
     Refused,
-    /// The service answered that it cannot do this, and will not say anything else later.
+    /// The service answered that it cannot do this, and a later attempt will not help.
     Impossible,
-    /// The service does not answer yet, or its answer decides nothing.
+    /// The service does not answer yet, or its answer is not conclusive.
     NotYet,
 }
 
 impl Probe {
-    /// Makes a probe of a command that ends with 0 when it has done its work.
+    /// Makes a probe of a command that ends with 0 if it succeeded.
     pub(crate) fn of_command(command: Vec<String>) -> Self {
         Self::of_script(command, Zeroizing::default())
     }
 
-    /// Makes a probe of a command with something on its standard input.
+    /// Makes a probe of a command that reads `input` from its standard input.
     pub(crate) fn of_script(command: Vec<String>, input: Zeroizing<Vec<u8>>) -> Self {
         Self { command, input, done: Sign::Success, refused: &[], hopeless: Hopeless::Never }
     }
@@ -80,7 +80,7 @@ impl Probe {
         &self.input
     }
 
-    /// Judges the program's exit code and its whole output.
+    /// Judges the program by its exit code and its whole output.
     #[must_use]
     pub fn judge(&self, code: i64, output: &[u8]) -> Login {
         let says = |words: &[&str]| words.iter().any(|word| contains(output, word.as_bytes()));
@@ -146,7 +146,7 @@ pub(crate) fn mongo(service: &ServiceRecord, script: Zeroizing<Vec<u8>>) -> Prob
     }
 }
 
-/// The address for MongoDB's shell, without a login.
+/// Returns the server's address for MongoDB's shell, without a login.
 pub(crate) fn mongo_url(service: &ServiceRecord) -> String {
     match service.external() {
         None => format!("mongodb://{}/", service.name()),
@@ -154,7 +154,8 @@ pub(crate) fn mongo_url(service: &ServiceRecord) -> String {
     }
 }
 
-/// The arguments by which a client finds the server over the network; the port is that of the kind where prun runs it.
+/// Returns the arguments with which a client finds the server on the network. A service of prun's own has the default
+/// port of its kind.
 pub(crate) fn address(service: &ServiceRecord, host: &str, port: &str) -> Vec<String> {
     let mut words = words(&[host, service.host()]);
     if service.external().is_some() {
@@ -163,8 +164,8 @@ pub(crate) fn address(service: &ServiceRecord, host: &str, port: &str) -> Vec<St
     words
 }
 
-/// The arguments by which PostgreSQL's clients reach the server as its administrator: on the server's own socket without
-/// a password, or over the network with one.
+/// Returns the arguments with which PostgreSQL's clients reach the server as its administrator. A service of prun's
+/// own is reached on its own socket without a password, an external one over the network with a password.
 pub(crate) fn postgres_administrator(service: &ServiceRecord) -> Vec<String> {
     let mut words = match service.external() {
         None => Vec::new(),
@@ -174,13 +175,14 @@ pub(crate) fn postgres_administrator(service: &ServiceRecord) -> Vec<String> {
     words
 }
 
-/// Makes a script for PostgreSQL's shell, in the app's database. It runs as the superuser, whom the server knows on its own
-/// socket without a password; into a server that others run it logs in, with the password on the line before the script.
+/// Makes a probe that runs a script in PostgreSQL's shell, in the app's database. On a server of prun's own it runs
+/// as the superuser, who needs no password on the socket. On an external server it logs in with the password, which
+/// is the line before the script.
 pub(crate) fn postgres(service: &ServiceRecord, script: Zeroizing<Vec<u8>>) -> Probe {
     postgres_in(service, service.database().unwrap_or_default(), script)
 }
 
-/// Makes a script as [`postgres`] does, in another database.
+/// Makes the probe of [`postgres`] for another database.
 pub(crate) fn postgres_in(service: &ServiceRecord, database: &str, script: Zeroizing<Vec<u8>>) -> Probe {
     let mut command = words(&["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"]);
     command.extend(postgres_administrator(service));
@@ -200,7 +202,7 @@ fn with_password(service: &ServiceRecord, script: &[u8]) -> Zeroizing<Vec<u8>> {
     Zeroizing::new([service.administrator().expose().as_bytes(), b"\n", script].concat())
 }
 
-/// Makes a command with an option file that holds both the login and the statement, because there is only one
+/// Makes a command with an option file that holds both the login and the statement, because both have to share the
 /// standard input.
 #[expect(clippy::disallowed_methods, reason = "door 40: the administrator of MySQL and MariaDB logs in")]
 pub(crate) fn mysql(service: &ServiceRecord, client: &str, database: Option<&str>, statement: &str) -> Probe {
@@ -209,7 +211,7 @@ pub(crate) fn mysql(service: &ServiceRecord, client: &str, database: Option<&str
         command.push("--protocol=tcp".to_owned());
         command.extend(address(service, "--host", "--port"));
     }
-    // Who administers a server of others may not turn its log off.
+    // The administrator of an external server may not be allowed to turn off the log.
     let quietly = if service.external().is_some() { "" } else { "SET SESSION sql_log_off = 1; " };
     let statement = Zeroizing::new(format!("{quietly}{statement}"));
     let database = database.map(|database| format!("database={}\n", quote::option(database))).unwrap_or_default();
@@ -227,7 +229,7 @@ pub(crate) fn mysql(service: &ServiceRecord, client: &str, database: Option<&str
     }
 }
 
-/// Makes the app's user of MySQL or MariaDB, and the databases and the rights that it has.
+/// Makes the app's user of MySQL or MariaDB, and the user's databases and rights.
 #[expect(clippy::disallowed_methods, reason = "door 53: MySQL and MariaDB are told the app's password")]
 pub(crate) fn mysql_user(service: &ServiceRecord, client: &str) -> Probe {
     let user = format!("{}@'%'", quote::mysql_text(&service.username()));
@@ -253,7 +255,7 @@ pub(crate) fn mysql_user(service: &ServiceRecord, client: &str) -> Probe {
         }
         Rights::Owner => {}
     }
-    // Data that was there has this database, or somebody has mistaken its name.
+    // This names the app's database. If the user mistyped the database of imported data, the command fails.
     mysql(service, client, service.database(), &statements)
 }
 
@@ -268,7 +270,7 @@ pub(crate) fn postgres_roles(service: &ServiceRecord, which: Which) -> Zeroizing
     let (owner, owner_text) = (quote::name(service.owner()), quote::text(service.owner()));
     let mut script = match service.external() {
         None => "SET log_statement = 'none';\nSET log_min_error_statement = 'panic';\n".to_owned(),
-        // Only a superuser may set these.
+        // Only a superuser may change these settings.
         Some(_) => String::new(),
     };
     if service.external().is_none_or(|external| external.username.is_none()) {
@@ -302,7 +304,7 @@ ALTER ROLE {user} LOGIN PASSWORD '{verifier}';
             Rights::Admin => format!("ALTER ROLE {owner} SUPERUSER CREATEDB CREATEROLE;\n"),
             Rights::Owner => format!("ALTER ROLE {owner} NOSUPERUSER NOCREATEDB NOCREATEROLE;\n"),
         });
-        // In imported data, the tables of other roles become the app's.
+        // In imported data, the app becomes the owner of other roles' tables.
         if service.phase() == Phase::Imported {
             script.push_str(&adoption(service.owner()));
         }
@@ -311,7 +313,7 @@ ALTER ROLE {user} LOGIN PASSWORD '{verifier}';
     text(script)
 }
 
-/// Makes the extensions in each of the app's databases.
+/// Returns the statements that make the extensions in each of the app's databases.
 fn extensions(service: &ServiceRecord) -> String {
     if service.terms().extensions.is_empty() {
         return String::new();
@@ -332,8 +334,8 @@ fn extensions(service: &ServiceRecord) -> String {
     script
 }
 
-/// Makes the statements that give a role everything in the database, except for objects of extensions and identity
-/// columns.
+/// Returns the statements that make a role the owner of everything in the database. Objects of extensions and
+/// identity columns are left out.
 pub(crate) fn adoption(owner: &str) -> String {
     let outside = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = o.oid AND d.deptype IN ('a', 'i', 'e'))";
     let (name, owner) = (quote::name(owner), quote::text(owner));
@@ -352,7 +354,7 @@ SELECT format('ALTER TYPE %I.%I OWNER TO {name}', n.nspname, o.typname) FROM pg_
 /// Makes the script that creates or updates the app's user in the app's own database.
 #[expect(clippy::disallowed_methods, reason = "door 36: MongoDB's shell gets both passwords on its standard input")]
 pub(crate) fn mongo_user(service: &ServiceRecord, which: Which) -> Zeroizing<Vec<u8>> {
-    // MongoDB accepts only the password itself, and no verifier.
+    // MongoDB accepts only the password itself, not a verifier.
     let database = quote::script(service.database().unwrap_or_default());
     let user = quote::script(&service.username_of(which));
     let superuser = quote::script(service.superuser());
@@ -376,7 +378,7 @@ pub(crate) fn text(text: String) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(text.into_bytes())
 }
 
-/// Returns the hash of a password in the format of access lists.
+/// Returns the hash of a password in the format of Redis' and Valkey's access lists.
 pub(crate) fn sha256(password: &str) -> String {
     format!("#{}", base16ct::lower::encode_string(&Sha256::digest(password)))
 }

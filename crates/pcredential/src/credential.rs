@@ -11,8 +11,8 @@ use zeroize::Zeroizing;
 /// The number of characters of a generated credential: 32 of 62 possible characters give 190 bits.
 pub(crate) const LENGTH: usize = 32;
 
-/// The value of a service credential. It is generated, never typed and never shown, and it is wiped when it is
-/// dropped.
+/// The value of a service credential. It is generated or, for data that prun did not make, given by the user. It is
+/// never shown, and it is wiped when it is dropped.
 ///
 /// A generated credential has only letters and digits, so that it needs no quotes in a shell, a URL, a configuration
 /// file or a query; it begins with a letter (R10). The type cannot be printed, cloned, compared or serialized. Its
@@ -48,8 +48,8 @@ impl ServiceCredential {
         Self(Zeroizing::new(text))
     }
 
-    /// Takes over what a user gives as the credential of data that others made: any line of text. Whoever writes it into
-    /// a file or a script quotes it there.
+    /// Makes a credential from the text that a user gives for data that others made. Any line of text is accepted, so
+    /// code that writes the credential into a file or a script has to quote it.
     #[must_use]
     pub fn given(text: Zeroizing<String>) -> Option<Self> {
         (!text.is_empty() && !text.contains(char::is_control)).then_some(Self(text))
@@ -60,7 +60,7 @@ impl ServiceCredential {
         Self(self.0.clone())
     }
 
-    /// Whether two credentials are the same one.
+    /// Returns whether two credentials are the same.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.0 == other.0
     }

@@ -116,7 +116,7 @@ pub fn injected<'a, 'p>(
         }
         for (name, value, shape) in own {
             if let Some(other) = variables.iter().find(|variable| variable.name == name) {
-                // A set may contain a name that the service has already.
+                // A set may contain a name that the service already has.
                 if other.service == service.name() {
                     continue;
                 }
@@ -171,7 +171,7 @@ impl<'a> Owners<'a> {
 
 type Named<'a> = (String, InjectedValue<'a>, Shape);
 
-/// Returns the variables that a set adds to the own variables of a service.
+/// Returns the variables that a set adds to a service's own variables.
 fn of_set<'a>(service: &'a ServiceRecord, set: VariableSet, own: &[Named<'a>]) -> Vec<Named<'a>> {
     let part = |part: Part| match part {
         Part::Host => InjectedValue::Public(service.host().to_owned()),
@@ -221,7 +221,7 @@ fn of_service(service: &ServiceRecord, standard: bool) -> Vec<Named<'_>> {
         variables.push(public("CONNECTION", connection.to_owned()));
     }
     variables.push((url, InjectedValue::Composed(connection_url(service, service.database()))));
-    // As Rails names them: the database `cable` of the standard service has CABLE_DATABASE_URL.
+    // The names are those of Rails: the database `cable` of the standard service has CABLE_DATABASE_URL.
     for database in &service.terms().databases {
         let before = if standard { String::new() } else { format!("{prefix}_") };
         let name = format!("{before}{}_DATABASE_URL", database.to_ascii_uppercase().replace('-', "_"));
@@ -250,7 +250,7 @@ fn connection_url(service: &ServiceRecord, database: Option<&str>) -> ServiceCre
 fn url_with(service: &ServiceRecord, database: Option<&str>, password: &str) -> String {
     let encode = |text: &str| utf8_percent_encode(text, RESERVED_IN_URL).to_string();
     let user = match service.kind() {
-        // The URL means the default user without naming it. A name would break clients from the time before Redis had
+        // The URL does not name the default user, because a name would break clients from the time before Redis had
         // users.
         ServiceKind::Redis | ServiceKind::Valkey => {
             Some(service.username()).filter(|name| name != "default").unwrap_or_default()

@@ -18,18 +18,18 @@ use crate::rotation::{Pending, SealedPending, Slot, Stage};
 pub use record::{External, Rights, ServiceRecord, Terms};
 use sealed::{Header, Opened, Sealed, SealedService};
 
-/// The newest version of the sealed ledger that we read, and the one that we write; 1 knew no rotation, 2 no terms and
-/// no servers of others.
+/// The newest version of the sealed ledger that this program reads, and the only one that it writes. Version 1 had no
+/// rotation, and version 2 had neither terms nor external servers.
 const VERSION: u32 = 3;
-/// How many characters of a project's name stand in the names of its logins in a server that others run.
+/// How many characters of the project's name the names of its logins in an external server contain.
 const SHARED_NAME: usize = 20;
-/// How many characters of the owner's mark stand behind them: two projects of one name never share a login.
+/// How many characters of the owner's mark follow them, so that two projects of the same name never share a login.
 const SHARED_MARK: usize = 6;
 /// The number of characters of an owner's mark.
 const OWNER_LENGTH: usize = 16;
 
 impl Administrator {
-    /// Takes the login out of a URL such as `postgres://boss:password@db.example/`, whose percent escapes are undone.
+    /// Reads the login from a URL such as `postgres://boss:password@db.example/`, and decodes its percent escapes.
     #[must_use]
     pub fn of_url(text: &str) -> Option<Self> {
         let (_, rest) = text.trim().split_once("://")?;
@@ -84,12 +84,12 @@ pub struct NewService<'a> {
     pub created: u64,
 }
 
-/// The login by which prun deals with a server that others run.
+/// The login with which prun uses an external server.
 #[derive(Debug)]
 pub enum ExternalLogin {
-    /// The administrator's: prun makes the app's logins, and rotates them.
+    /// The login of the server's administrator: prun makes the app's logins with it, and rotates them.
     Administrator(Administrator),
-    /// The app's own, which others made.
+    /// The app's own login, which others made.
     App(ServiceCredential),
 }
 
@@ -197,7 +197,8 @@ impl Ledger {
         });
     }
 
-    /// Sets the rights of the app and what is made for it; whether that changes anything. The service must be told then.
+    /// Sets the rights of the app, and the databases and extensions that are made for it. Returns whether anything
+    /// changed, in which case the service has to be changed, too.
     pub fn agree(&mut self, name: &str, terms: &Terms) -> bool {
         let service = self.services.iter_mut().find(|service| service.name == name && service.terms != *terms);
         let Some(service) = service else { return false };
@@ -206,9 +207,10 @@ impl Ledger {
         true
     }
 
-    /// Adds a server that others run, or takes over what is said of it now; whether that changes anything.
+    /// Adds an external server, or updates the description of a known one. Returns whether anything changed.
     ///
-    /// With an administrator's login the app's credential is generated, else it is the given one.
+    /// With an administrator's login, the app's credential is generated. Otherwise `login` holds the app's
+    /// credential.
     pub fn connect(&mut self, new: NewService<'_>, external: External, login: ExternalLogin) -> bool {
         let owner = self.owner.clone();
         let is_new = self.service(new.name).is_none();
@@ -224,7 +226,8 @@ impl Ledger {
             || new.database.is_some_and(|database| database != service.database);
         let (phase, changed) = match login {
             ExternalLogin::Administrator(administrator) => {
-                // A login that others made stays theirs.
+                // prun does not use a login that others made when it makes the app's logins itself, so it generates a
+                // new credential.
                 if service.external.as_ref().is_some_and(|known| !known.administered) {
                     service.renew(Phase::Imported, new.created);
                 }
@@ -271,7 +274,7 @@ impl Ledger {
         }
     }
 
-    /// Corrects the name of a service's database, if there is one to be told.
+    /// Corrects the name of a service's database, if `database` has a name.
     pub fn rename(&mut self, name: &str, database: Option<&str>) {
         let service = self.services.iter_mut().find(|service| service.name == name);
         if let (Some(service), Some(database)) = (service, database) {
@@ -280,7 +283,7 @@ impl Ledger {
     }
 
     /// Generates new credentials for a service whose passwords are unknown. Seal the ledger before the service gets
-    /// them. `superuser` is the administrator's name, if the data has another one than the ledger.
+    /// the credentials. `superuser` is the administrator's name, if it differs from the name in the ledger.
     pub fn reset(&mut self, name: &str, superuser: Option<String>, now: u64) {
         if let Some(service) = self.services.iter_mut().find(|service| service.name == name) {
             service.superuser = superuser.or(service.superuser.take());

@@ -43,16 +43,18 @@ fn list_ping(service: &ServiceRecord, client: &str) -> Vec<String> {
     [words(&[client]), address(service, "-h", "-p"), words(&["ping"])].concat()
 }
 
-/// Returns the command that creates the app's role and its rights, if the image does not do so. It may be repeated.
+/// Returns the command that creates the app's role and its rights, if the image does not do so. It can run
+/// repeatedly.
 ///
 /// PostgreSQL and MongoDB get one of two login names, so that a second name can replace the first without a failed
-/// login. Everything that the app creates in PostgreSQL belongs to a role without a login, under either login name.
+/// login. Everything that the app creates in PostgreSQL belongs to a role that cannot log in, under either login
+/// name.
 #[must_use]
 pub fn provision(service: &ServiceRecord) -> Option<Probe> {
     if !service.rotates() {
         return None;
     }
-    // On a fresh volume the image has made the user; on data that was there it has not.
+    // On a fresh volume, the image has made the user. On a volume with older data, it has not.
     let is_made = service.phase() == Phase::Sealed && *service.terms() == Terms::default();
     match service.kind() {
         ServiceKind::Postgres => {
@@ -72,7 +74,7 @@ pub fn provision(service: &ServiceRecord) -> Option<Probe> {
     }
 }
 
-/// Goes back to the app's first database, after extensions were made in others.
+/// Returns the line that reconnects to the app's first database, after extensions were made in other databases.
 fn reconnected(service: &ServiceRecord) -> String {
     match service.external() {
         None => format!("\\connect {}\n", quote::name(service.database().unwrap_or_default())),
@@ -111,7 +113,7 @@ pub fn login(service: &ServiceRecord, which: Which) -> Probe {
         hopeless: Hopeless::Never,
     };
     match service.kind() {
-        // Without a terminal, the client reads the password from its standard input.
+        // If standard input is not a terminal, the client reads the password from it.
         ServiceKind::Postgres => {
             let mut command = words(&["psql", "--no-psqlrc", "--quiet", "--password"]);
             command.extend(address(service, "--host", "--port"));

@@ -1,47 +1,48 @@
-//! How names and passwords are written in the languages of servers and their clients. Every character may stand in
-//! them but control characters.
+//! Writes names and passwords in the languages of servers and their clients. They may contain every character except
+//! control characters.
 
-/// Writes a value of an option file of MySQL's and MariaDB's clients.
+/// Writes a value for an option file of MySQL's and MariaDB's clients.
 pub(crate) fn option(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
 }
 
-/// Writes a name of PostgreSQL.
+/// Writes a name for PostgreSQL.
 pub(crate) fn name(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\"\""))
 }
 
-/// Writes a text of PostgreSQL, whatever its `standard_conforming_strings`.
+/// Writes a text for PostgreSQL. It has the same meaning with every setting of `standard_conforming_strings`.
 pub(crate) fn text(text: &str) -> String {
     format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
-/// Writes a name of MySQL.
+/// Writes a name for MySQL.
 pub(crate) fn mysql_name(text: &str) -> String {
     format!("`{}`", text.replace('`', "``"))
 }
 
-/// Writes the name of a database in a grant of MySQL, where `_` and `%` stand for other characters.
+/// Writes the name of a database for a grant of MySQL. Without escapes, `_` and `%` in a grant stand for other
+/// characters.
 pub(crate) fn mysql_pattern(text: &str) -> String {
     mysql_name(&text.replace('\\', "\\\\").replace('_', "\\_").replace('%', "\\%"))
 }
 
-/// Writes a text of MySQL.
+/// Writes a text for MySQL.
 pub(crate) fn mysql_text(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
-/// Writes an argument of a command of Redis' and Valkey's clients.
+/// Writes an argument for a command of Redis' and Valkey's clients.
 pub(crate) fn argument(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// Writes a text of MongoDB's shell, which is JavaScript.
+/// Writes a text for MongoDB's shell, which reads JavaScript.
 pub(crate) fn script(text: &str) -> String {
     serde_json::to_string(text).expect("a text is JSON")
 }
 
-/// Writes a field of PostgreSQL's password file.
+/// Writes a field for PostgreSQL's password file.
 pub(crate) fn field(text: &str) -> String {
     text.replace('\\', "\\\\").replace(':', "\\:")
 }

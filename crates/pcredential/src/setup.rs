@@ -18,7 +18,7 @@ pub struct Setup {
     command: Option<Vec<String>>,
 }
 
-/// A file that a service reads. It must lie on a tmpfs that only this service sees.
+/// A file that a service reads. It must be on a tmpfs that only this service sees.
 pub struct SecretFile {
     name: &'static str,
     content: Zeroizing<Vec<u8>>,
@@ -125,7 +125,8 @@ pub fn setup(service: &ServiceRecord, directory: &str) -> Setup {
         ),
     };
     let (mut files, mut command) = (files, command);
-    // Nobody can log in, so the server itself sets the administrator's password, from a file on the tmpfs.
+    // The administrator's password is unknown, so the server itself sets a new one, which it reads from a file on the
+    // tmpfs.
     let server = match service.kind() {
         ServiceKind::Mysql => Some("mysqld"),
         ServiceKind::Mariadb => Some("mariadbd"),

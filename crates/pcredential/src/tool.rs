@@ -1,8 +1,9 @@
-//! The commands, run inside a service's container, for people who look into a service, copy its data, or bring data.
+//! Commands for users who look into a service, copy its data, or load data into it. They run inside the service's
+//! container.
 //!
-//! They have the rights of the service's administrator. A password lies in a file in memory that the first command of the
-//! shell opens and removes: the client reads it from there, and neither an argument nor the environment of the engine's
-//! command holds it.
+//! They have the rights of the service's administrator. Their password is in a file in memory, which the first
+//! command of the shell opens and removes. The client reads the password from the open file, so neither an argument
+//! nor the environment of the engine's command holds it.
 
 use zeroize::Zeroizing;
 
@@ -11,32 +12,32 @@ use crate::kind::{Family, ServiceKind};
 use crate::ledger::ServiceRecord;
 use crate::quote;
 
-/// The database in which MySQL and MariaDB gather what is loaded, before it takes the place of what was there.
+/// The database into which MySQL and MariaDB load new data, before the new data replaces the old.
 pub const SCRATCH: &str = "prun_load";
 
-/// A command, and the login that it finds in a file.
+/// A command, and the login that it reads from a file.
 pub struct Tool {
     command: Vec<String>,
     login: Option<Zeroizing<Vec<u8>>>,
 }
 
-/// How somebody looks into a service.
+/// The reader of a service's shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reader {
     /// A person at a terminal.
     Person,
-    /// A script on standard input: the first error ends it.
+    /// A script on standard input. The first error ends it.
     Script,
 }
 
 impl Tool {
-    /// The program and its arguments; no secret is among them.
+    /// Returns the program and its arguments, which hold no secret.
     #[must_use]
     pub fn command(&self) -> &[String] {
         &self.command
     }
 
-    /// The content of the file with the login, if the command needs one.
+    /// Returns the content of the file with the login, if the command needs one.
     #[must_use]
     pub fn login(&self) -> Option<&[u8]> {
         self.login.as_ref().map(|login| login.as_slice())
@@ -51,12 +52,13 @@ impl std::fmt::Debug for Tool {
 
 /// Opens the file with the login and removes it, before the client begins.
 const OPEN: &str = "exec 3<\"$0\"; rm -f \"$0\"; exec \"$@\"";
-/// Does the same for clients that take a password from their own environment, which only they have.
+/// Does the same for clients that take a password from their environment. Only the client gets this environment.
 const OPEN_LIST: &str = "REDISCLI_AUTH=$(cat \"$0\"); rm -f \"$0\"; export REDISCLI_AUTH; exec \"$@\"";
-/// The file's name once it is open.
+/// The name of the file once it is open.
 const OPENED: &str = "/dev/fd/3";
 
-/// Makes the client's own shell, with further arguments for it. `file` is where the login will lie.
+/// Makes the command of the client's own shell, with further arguments for the client. `file` is the path at which
+/// the login will be.
 #[must_use]
 pub fn shell(
     service: &ServiceRecord,
@@ -90,8 +92,8 @@ pub fn shell(
     }
 }
 
-/// Makes a command that writes the data of a database, or of all of Redis and Valkey, to standard output. `None` for
-/// MongoDB.
+/// Makes a command that writes the data of a database to standard output. For Redis and Valkey, that is all of the
+/// service's data. Returns `None` for MongoDB.
 #[must_use]
 pub fn dump(service: &ServiceRecord, database: Option<&str>, file: &str) -> Option<Tool> {
     let database = database.or(service.database()).unwrap_or_default();
@@ -112,7 +114,7 @@ pub fn dump(service: &ServiceRecord, database: Option<&str>, file: &str) -> Opti
     })
 }
 
-/// Makes a command that counts what is in a database: tables, or keys of Redis and Valkey. `None` for MongoDB.
+/// Makes a command that counts the tables of a database, or the keys of Redis and Valkey. Returns `None` for MongoDB.
 #[must_use]
 pub fn count(service: &ServiceRecord, database: Option<&str>) -> Option<Probe> {
     let database = database.or(service.database()).unwrap_or_default();
@@ -142,7 +144,7 @@ pub fn count(service: &ServiceRecord, database: Option<&str>) -> Option<Probe> {
 pub fn counted(output: &[u8]) -> Option<u64> {
     let output = String::from_utf8_lossy(output);
     let number = |line: &str| line.trim().strip_prefix("holds ")?.parse().ok();
-    // Redis and Valkey tell the keys of each of their numbered databases.
+    // Redis and Valkey report the number of keys of each of their numbered databases.
     let keys =
         |line: &str| line.strip_prefix("db")?.split_once(":keys=")?.1.split(',').next()?.trim().parse::<u64>().ok();
     match output.lines().find_map(number) {
@@ -152,28 +154,28 @@ pub fn counted(output: &[u8]) -> Option<u64> {
     }
 }
 
-/// What a load does, in its order. Each is a command of its own; the second one reads the data.
+/// The commands of a load, in their order.
 pub struct Load {
-    /// Makes room; nothing of what is there changes.
+    /// Makes room for the new data. It does not change the old data.
     pub begin: Option<Probe>,
     /// The bytes before the data.
     pub before: Zeroizing<Vec<u8>>,
-    /// Reads the data.
+    /// Reads the new data from standard input.
     pub take: Tool,
-    /// The bytes behind the data, when all of it has come.
+    /// The bytes after the data, which are sent only if all of the data was read.
     pub after: Zeroizing<Vec<u8>>,
-    /// What the client prints when it has done all of this, and the bytes that make it hold then.
+    /// What the client prints when it has taken everything, and the bytes that make it keep the data.
     pub agreement: Option<(&'static str, &'static str)>,
-    /// Puts the data in the place of what was there.
+    /// Replaces the old data by the new data.
     pub finish: Option<Tool>,
-    /// Whether the server ends with that, and the engine starts it again.
+    /// Whether the server ends after that, and the engine starts it again.
     pub restarts: bool,
-    /// Takes away what an interrupted load leaves.
+    /// Removes what an interrupted load leaves.
     pub undo: Option<Probe>,
 }
 
-/// Makes the commands that bring data into a database, or into all of Redis and Valkey: all of it, or nothing. `None` for
-/// MongoDB. What is there is replaced.
+/// Makes the commands that load data into a database, or into all of Redis and Valkey: all of the data, or nothing.
+/// They replace the old data. Returns `None` for MongoDB.
 #[must_use]
 pub fn load(service: &ServiceRecord, database: Option<&str>, files: [&str; 2]) -> Option<Load> {
     let database = database.or(service.database()).unwrap_or_default();
@@ -187,14 +189,14 @@ pub fn load(service: &ServiceRecord, database: Option<&str>, files: [&str; 2]) -
     })
 }
 
-/// Said by PostgreSQL's shell when it has taken all data.
+/// The text that PostgreSQL's shell prints when it has taken all of the data.
 const TAKEN: &str = "prun: all of the data is there";
 
-/// What is neither the server's nor an extension's.
+/// The condition for objects that belong neither to the server nor to an extension.
 const OWN_OBJECTS: &str = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = o.oid AND d.deptype = 'e')";
 
-/// Everything happens in one transaction, which only its last line ends well: when the data breaks off, or whoever sends it
-/// goes away, the server forgets it.
+/// Makes the load for PostgreSQL. Everything happens in one transaction, which only the last line of the input
+/// commits. If the data is cut off, or the sender goes away, the server undoes everything.
 fn postgres_load(service: &ServiceRecord, database: &str, file: &str) -> Load {
     let mut command = words(&["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"]);
     command.extend(postgres_login(service));
@@ -244,8 +246,9 @@ fn postgres_load(service: &ServiceRecord, database: &str, file: &str) -> Load {
     }
 }
 
-/// Nothing can be undone there, so the data gathers in a database of its own. What brings it into the right one needs
-/// nobody's input any more, and its last statement removes that database.
+/// Makes the load for MySQL and MariaDB. They cannot undo a load, so the data is first collected in a database of its
+/// own. The commands that move it from there to the right database need no further input, and the last statement
+/// removes the extra database.
 fn mysql_load(service: &ServiceRecord, client: &str, database: &str, files: [&str; 2]) -> Load {
     let scratch = quote::mysql_name(SCRATCH);
     let dumper = mysql_dumper(service.kind()).join(" ");
@@ -254,7 +257,7 @@ fn mysql_load(service: &ServiceRecord, client: &str, database: &str, files: [&st
     let (client_words, dumper) =
         (format!("{client} {administrator}"), dumper.replacen(' ', &format!(" {administrator} "), 1));
     let name = quote::mysql_text(database);
-    // The new database has the character set of the one that was there.
+    // The new database gets the character set of the old one.
     let swap = format!(
         "exec 3<\"$0\"; rm -f \"$0\"; set -e
 made=$({client_words} --batch --skip-column-names --execute=\"SELECT CONCAT('CREATE DATABASE ', '$1', ' CHARACTER SET ', default_character_set_name, ' COLLATE ', default_collation_name) FROM information_schema.schemata WHERE schema_name = $2\")
@@ -280,7 +283,8 @@ made=$({client_words} --batch --skip-column-names --execute=\"SELECT CONCAT('CRE
     }
 }
 
-/// The file is checked before it takes the place of the server's own, which then reads it at its next start, at once.
+/// Makes the load for Redis and Valkey. The file is checked before it replaces the server's own file. The server
+/// reads the new file when it restarts, which it does at once.
 fn list_load(service: &ServiceRecord, program: &str, files: [&str; 2]) -> Load {
     let client = format!("{program}-cli -h {}", service.host());
     let login = "REDISCLI_AUTH=$(cat \"$0\"); rm -f \"$0\"; export REDISCLI_AUTH; set -e";
@@ -300,7 +304,7 @@ mv -f \"$folder/{SCRATCH}\" \"$folder/$file\"
     let undo = Probe::of_command(words(&[
         "sh",
         "-c",
-        // Nobody can ask for the folder without a login; it is the one that the server works in.
+        // Without a login, the server does not tell its folder. It is the folder in which the server works.
         &format!("rm -f \"$(readlink /proc/1/cwd)/{SCRATCH}\" /data/{SCRATCH}"),
     ]));
     Load {
@@ -315,7 +319,8 @@ mv -f \"$folder/{SCRATCH}\" \"$folder/$file\"
     }
 }
 
-/// The arguments of a client of PostgreSQL for a person: the administrator's, or the app's where prun has no other.
+/// Returns the login arguments of PostgreSQL's clients for a user: those of the administrator, or those of the app if
+/// prun has no administrator's login.
 fn postgres_login(service: &ServiceRecord) -> Vec<String> {
     match service.rotates() {
         true => postgres_administrator(service),
@@ -327,7 +332,7 @@ fn postgres_login(service: &ServiceRecord) -> Vec<String> {
     }
 }
 
-/// Adds the password of a server that others run; on its own socket the server knows the administrator.
+/// Adds the password of an external server. On its own socket, a server accepts the administrator without a password.
 #[expect(clippy::disallowed_methods, reason = "door 75: PostgreSQL's clients read a password file in memory")]
 fn postgres(service: &ServiceRecord, command: Vec<String>, arguments: &[String], file: &str) -> Tool {
     let command = [&command, arguments].concat();
@@ -358,7 +363,8 @@ fn mysql_address(service: &ServiceRecord) -> Vec<String> {
     }
 }
 
-/// The program that writes a database, and its options: as of one moment, with all that belongs to it.
+/// Returns the program that dumps a database, with options for a consistent dump that includes routines, triggers and
+/// events.
 fn mysql_dumper(kind: ServiceKind) -> Vec<&'static str> {
     let options = ["--single-transaction", "--routines", "--triggers", "--events"];
     match kind.family() {

@@ -1,8 +1,8 @@
-//! Which builder is meant: BuildKit of an engine, or one that stands by itself.
+//! Finds the builder for a build: the BuildKit of an engine, or a BuildKit without an engine.
 //!
-//! The first that is set wins, as for `docker buildx build`: `--builder`, `BUILDX_BUILDER`, what `docker buildx use`
-//! chose, and last the engine of the docker context. `BUILDKIT_HOST` belongs to `buildctl` and is not looked at; its
-//! value may be given to `--builder`.
+//! The first one that is set is used, as for `docker buildx build`: `--builder`, `BUILDX_BUILDER`, the choice of
+//! `docker buildx use`, and last the engine of the docker context. `BUILDKIT_HOST` belongs to `buildctl` and is
+//! ignored. Its value can be given to `--builder`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use crate::last_words::{ErrorKeeper, LastWords};
 use crate::store::{BuilderStore, Instance, Node};
 use crate::tls::Certificates;
 
-/// How long a first answer may take.
+/// How long the first answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The command that connects to BuildKit in a container.
 const DIAL: [&str; 2] = ["buildctl", "dial-stdio"];
@@ -30,21 +30,22 @@ const DIAL: [&str; 2] = ["buildctl", "dial-stdio"];
 pub struct BuilderNode {
     /// The builder's name, or its address.
     pub builder: String,
-    /// Its name, by which `--builder-node` chooses it; for a builder without nodes the builder's own name or address.
+    /// The node's name, by which `--builder-node` chooses it. A builder without nodes has one node, whose name is the
+    /// builder's own name or address.
     pub name: String,
-    /// The platforms that its owner set for it, such as `linux/arm64`, in their usual spelling. There may be none: the
-    /// node itself says for what it can build.
+    /// The platforms that its owner configured for it, such as `linux/arm64`, in their normal spelling. The list may
+    /// be empty, because the node itself reports its platforms.
     pub platforms: Vec<String>,
-    /// How it is reached.
+    /// The place that runs the builds.
     pub choice: BuilderChoice,
 }
 
 /// A place that runs a build.
 #[derive(Clone, Debug)]
 pub enum BuilderChoice {
-    /// BuildKit of an engine, which keeps the image too.
+    /// The BuildKit of an engine, which also keeps the image.
     Engine(Endpoint),
-    /// BuildKit by itself.
+    /// A BuildKit without an engine's store.
     Plain(PlainBuilder),
 }
 
@@ -56,7 +57,7 @@ pub struct PlainBuilder {
     loads: bool,
 }
 
-/// How it is reached.
+/// The way in which a builder is reached.
 #[derive(Clone, Debug)]
 enum Way {
     /// BuildKit listens at an address.
@@ -69,13 +70,13 @@ enum Way {
 type NamedBy = &'static str;
 
 impl BuilderNode {
-    /// Finds the machines of the builder that docker itself would use, in the order in which docker keeps them. There is at
-    /// least one; with a node in the flags there is this one.
+    /// Finds the nodes of the builder that docker itself would use, in docker's order. There is at least one. If the
+    /// flags name a node, the list has only that one.
     ///
     /// # Errors
     ///
-    /// A builder or a node that does not exist, or is of a kind that we cannot speak with; files of docker that are not
-    /// valid; unusable certificates.
+    /// Returns an error if the builder or the node does not exist, or is of a kind that this program does not
+    /// support, if docker's files are not valid, or if certificates cannot be used.
     pub fn resolve(environment: &Environment, flags: &Flags) -> Result<Vec<Self>, EngineError> {
         let finder = Finder { environment, flags, store: environment.builders_folder().map(BuilderStore::new) };
         let named = flags.builder.as_deref().filter(|name| !name.is_empty()).map(|name| (name, "--builder"));
@@ -94,7 +95,7 @@ impl BuilderNode {
         Ok(nodes)
     }
 
-    /// Makes the one node of a builder that has no list of them.
+    /// Makes the single node of a builder that does not list its nodes.
     fn only(name: impl Into<String>, choice: BuilderChoice) -> Vec<Self> {
         let name = name.into();
         vec![Self { builder: name.clone(), name, platforms: Vec::new(), choice }]
@@ -134,7 +135,7 @@ impl Finder<'_> {
         let Some(store) = &self.store else { return Ok(engine(endpoint)) };
         let context = match endpoint.origin() {
             Origin::Context(name) => name.clone(),
-            // Docker's name for its default context, wherever a rootless engine was found.
+            // Docker's store uses this address for the default context, also with a rootless engine.
             Origin::Default | Origin::Rootless => "unix:///var/run/docker.sock".to_owned(),
             Origin::Flag | Origin::Environment | Origin::Builder(_) => endpoint.to_string(),
         };
@@ -183,10 +184,11 @@ impl Finder<'_> {
         }
     }
 
-    /// Finds the engine of a node, by a docker context's name or an address.
+    /// Finds the engine of a node by an address or the name of a docker context.
     fn engine(&self, endpoint: &str) -> Result<Endpoint, EngineError> {
         match endpoint.contains("://") {
-            // The default context is written down as its address; variables say whether TLS is spoken there.
+            // Docker's store holds the default context as its address. Environment variables tell whether it uses
+            // TLS.
             true => {
                 let here = Endpoint::resolve(self.environment, self.flags)?;
                 if here.to_string() == endpoint { Ok(here) } else { Endpoint::plain(endpoint) }
@@ -196,13 +198,13 @@ impl Finder<'_> {
     }
 
     fn context(&self, name: &str) -> Result<Endpoint, EngineError> {
-        // The default context is what DOCKER_HOST says.
+        // If `DOCKER_HOST` is set, it is the default context.
         let variables = name == "default" && self.environment.docker_host.is_some();
         let flags = Flags { context: (!variables).then(|| name.to_owned()), ..Flags::default() };
         Endpoint::resolve(self.environment, &flags)
     }
 
-    /// Makes a builder that listens at an address.
+    /// Makes the builder that listens at an address.
     fn listening(&self, name: &str, address: &str, options: &TlsOptions) -> Result<PlainBuilder, EngineError> {
         let plain = |way| Ok(PlainBuilder { name: name.to_owned(), way, loads: false });
         if let Some(container) = address.strip_prefix("docker-container://") {
@@ -230,12 +232,12 @@ impl Finder<'_> {
     }
 }
 
-/// Whether a result without a place goes into the engine all the same.
+/// Returns whether the engine loads results for which the user named no destination.
 fn loads(node: &Node) -> bool {
     node.option("default-load").is_some_and(|value| matches!(value, "true" | "True" | "TRUE" | "t" | "T" | "1"))
 }
 
-/// The files of a remote builder.
+/// The certificate files of a remote builder.
 #[derive(Default)]
 struct TlsOptions {
     authority: Option<PathBuf>,
@@ -245,7 +247,8 @@ struct TlsOptions {
 }
 
 impl TlsOptions {
-    /// Makes the TLS of a remote builder. Any of the options turns TLS on; then the authority is needed, as for docker.
+    /// Makes the TLS settings of a remote builder. Any of the options turns TLS on. Then the authority is required,
+    /// as for docker.
     fn tls(&self, name: &str) -> Result<Option<Tls>, EngineError> {
         let missing = |option| EngineError::BuilderUnsupported {
             name: name.to_owned(),
@@ -268,29 +271,30 @@ impl TlsOptions {
 }
 
 impl PlainBuilder {
-    /// The builder's name, or its address where it has no name.
+    /// Returns the builder's name, or its address if it does not have a name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether its owner wants results without a place in the engine (`default-load=true`).
+    /// Returns whether its owner wants results without a destination to be loaded into the engine
+    /// (`default-load=true`).
     #[must_use]
     pub fn loads(&self) -> bool {
         self.loads
     }
 
-    /// Who on the way can read the bytes of a connection.
+    /// Returns who could read the bytes of a connection on its way.
     #[must_use]
     pub fn safety(&self) -> Safety {
         self.endpoint().safety()
     }
 
-    /// Refuses a builder that everybody on the way can listen to (C16).
+    /// Refuses a builder whose connection others can read on the way (C16).
     ///
     /// # Errors
     ///
-    /// [`EngineError::Plaintext`].
+    /// Returns [`EngineError::Plaintext`].
     pub fn require_private(&self) -> Result<(), EngineError> {
         self.endpoint().require_private()
     }
@@ -301,12 +305,12 @@ impl PlainBuilder {
         }
     }
 
-    /// Opens a connection on which BuildKit speaks HTTP/2. The program that carries the connection may have last words
-    /// when it ends.
+    /// Opens a connection on which BuildKit speaks HTTP/2. The program that carries the connection may print last
+    /// words when it ends.
     ///
     /// # Errors
     ///
-    /// [`EngineError`]: nobody answers, or the builder's container does not run.
+    /// Returns an [`EngineError`] if the builder does not answer, or its container does not run.
     pub async fn dial(&self) -> Result<(Connection, LastWords), EngineError> {
         match &self.way {
             Way::Direct(endpoint) => {
@@ -355,7 +359,7 @@ mod tests {
 
     use super::*;
 
-    /// Makes a home with one builder of each kind.
+    /// Makes a home folder with one builder of each kind.
     fn home() -> (TempDir, Environment) {
         let home = TempDir::new().unwrap();
         let write = |path: &str, text: &str| {

@@ -1,9 +1,9 @@
 //! The names of platforms, such as `linux/arm64`.
 
-/// Returns a platform in its usual spelling, in which equal platforms are equal texts.
+/// Returns a platform in its normal spelling. Equal platforms have equal normal spellings.
 ///
-/// Facts: containerd/platforms (`normalizeArch`, `normalizeOS`): `aarch64` is `arm64`, and a variant that goes without
-/// saying is left out, but for `arm`, which is `arm/v7`.
+/// Sources: containerd/platforms (`normalizeArch`, `normalizeOS`): `aarch64` is `arm64`, and the default variant of
+/// an architecture is left out, except for `arm`, which is `arm/v7`.
 ///
 /// ```
 /// assert_eq!(pengine::platform::normal("Linux/aarch64/v8"), "linux/arm64");
@@ -32,10 +32,11 @@ pub fn normal(text: &str) -> String {
     parts[..if variant.is_empty() { 2 } else { 3 }].join("/")
 }
 
-/// Whether a machine that builds for one platform can also run the programs of another one without an emulator.
+/// Returns whether a machine that builds for one platform can also run the programs of another one without an
+/// emulator.
 ///
-/// Facts: containerd/platforms (`platformVector`): an arm64 machine runs 32-bit arm programs, an amd64 machine those of
-/// `386`, and each runs what was made for lower variants.
+/// Sources: containerd/platforms (`platformVector`): an arm64 machine runs 32-bit arm programs, an amd64 machine runs
+/// programs for `386`, and each machine runs programs for lower variants.
 #[must_use]
 pub fn runs(machine: &str, program: &str) -> bool {
     let (machine, program) = (normal(machine), normal(program));

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// A TLS connection that reports an unread alert instead of a failed write.
 pub(crate) struct Refusable<S>(pub(crate) S);
 
-/// The most reads that look for an alert. Other bytes may precede the alert, and are dropped.
+/// The largest number of reads that look for an alert. Other bytes may precede the alert, and are dropped.
 const LOOKS: usize = 16;
 
 impl<S: AsyncRead + Unpin> Refusable<S> {

@@ -1,6 +1,6 @@
-//! Logins of registries, from where docker keeps them.
+//! Reads the logins of registries from the places where docker keeps them.
 //!
-//! Facts: docker/cli `cli/config/credentials` and `cli/config/memorystore` (`DOCKER_AUTH_CONFIG`, since 28.3),
+//! Sources: docker/cli `cli/config/credentials` and `cli/config/memorystore` (`DOCKER_AUTH_CONFIG`, since 28.3),
 //! docker/docker-credential-helpers (protocol of the helper programs).
 
 use std::path::PathBuf;
@@ -18,44 +18,44 @@ use crate::configuration::{DockerConfiguration, RegistryEntry};
 use crate::error::EngineError;
 use crate::inherited;
 
-/// How long a credential helper may take; it may ask its user.
+/// How long a credential helper may take. It may ask the user.
 const HELPER_PATIENCE: Duration = Duration::from_secs(60);
 /// The key under which docker keeps the login of Docker Hub.
 const HUB_KEY: &str = "https://index.docker.io/v1/";
-/// The hosts of Docker Hub: in names of images, and as BuildKit asks.
+/// The hosts of Docker Hub, as image names and BuildKit write them.
 const HUB_HOSTS: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
 
 /// The variable that holds credentials in the form of `config.json`, as GitLab's runners set it.
 const VARIABLE: &str = "DOCKER_AUTH_CONFIG";
 
-/// Where the logins of registries come from. They are read when a registry asks, and not kept.
+/// The sources of registry logins. They are read each time a registry asks for a login, and the logins are not kept.
 #[derive(Clone, Debug)]
 pub struct Registries {
     docker_folder: Option<PathBuf>,
     environment: fn(&str) -> Option<String>,
 }
 
-/// A login of a registry. Without `Debug`, because it holds credentials.
+/// A login of a registry. It does not implement `Debug`, because it holds credentials.
 #[derive(Default)]
 pub struct RegistryLogin {
-    /// The user; empty for a stranger, and where the secret is a token.
+    /// The user. The text is empty without a login, or if the secret is a token.
     pub user: String,
-    /// The password, or a token of the registry's token service; empty for a stranger.
+    /// The password, or a token of the registry's token service. The text is empty without a login.
     pub secret: String,
 }
 
 impl RegistryLogin {
-    /// Whether the registry sees a stranger.
+    /// Returns whether there is no login, so that the registry treats the client as a stranger.
     #[must_use]
     pub fn is_of_a_stranger(&self) -> bool {
         self.secret.is_empty()
     }
 
-    /// Writes the login as engines take it for a push or a pull.
+    /// Converts the login to the form that engines accept for a push or a pull.
     #[must_use]
     pub fn into_docker(self, host: &str) -> DockerCredentials {
         let Self { user, secret } = self;
-        // A secret without a user is a token that the registry's token service takes.
+        // A secret without a user is a token for the registry's token service.
         let credentials = if user.is_empty() {
             DockerCredentials { identitytoken: (!secret.is_empty()).then_some(secret), ..DockerCredentials::default() }
         } else {
@@ -65,13 +65,13 @@ impl RegistryLogin {
     }
 }
 
-/// Why no login can be told. No message holds a part of one.
+/// The reason why a login cannot be read. No message holds a part of a login.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryLoginError {
     /// The docker client's configuration cannot be used.
     #[error(transparent)]
     Configuration(#[from] EngineError),
-    /// The variable is not what docker's client would write.
+    /// The variable does not hold the JSON that docker's client would write.
     #[error(
         "{VARIABLE} is no JSON of docker's, at line {line}, column {column}: write {{\"auths\": {{…}}}}, or unset it"
     )]
@@ -81,15 +81,15 @@ pub enum RegistryLoginError {
         /// The column.
         column: usize,
     },
-    /// A helper's name would lead to another program.
+    /// A credential helper's name would start another program.
     #[error("the name of a credential helper is not valid")]
     HelperName,
-    /// A helper does not do its work.
+    /// A credential helper fails.
     #[error("docker-credential-{name} {failure}")]
     Helper {
-        /// The end of its name.
+        /// The part of the program's name after `docker-credential-`.
         name: String,
-        /// What it does instead.
+        /// What the helper did.
         failure: &'static str,
     },
 }
@@ -103,24 +103,24 @@ struct HelperAnswer {
 }
 
 impl Registries {
-    /// Makes an empty set of credentials: every registry sees a stranger.
+    /// Makes an empty set of credentials, with which every registry treats the client as a stranger.
     #[must_use]
     pub fn anonymous() -> Self {
         Self { docker_folder: None, environment: |_| None }
     }
 
-    /// Takes the credentials of docker's client: those of `DOCKER_AUTH_CONFIG`, else those in `config.json` of its folder and
-    /// of the helpers that the file names.
+    /// Uses the credentials of docker's client. `DOCKER_AUTH_CONFIG` comes first, then the `config.json` in `folder`
+    /// and the helpers that the file names.
     #[must_use]
     pub fn of_docker(folder: Option<PathBuf>) -> Self {
         Self { docker_folder: folder, environment: |name| std::env::var(name).ok() }
     }
 
-    /// Finds the login for a registry's host. All the names of Docker Hub have one login.
+    /// Finds the login for a registry's host. All names of Docker Hub share one login.
     ///
     /// # Errors
     ///
-    /// What is wrong with docker's configuration, or with the helper program that it names.
+    /// Returns an error if docker's configuration is not valid, or if the helper program that it names fails.
     pub async fn login(&self, host: &str) -> Result<RegistryLogin, RegistryLoginError> {
         let key = if HUB_HOSTS.contains(&host) { HUB_KEY } else { host };
         if let Some(entry) = self.of_variable(key)? {
@@ -135,18 +135,18 @@ impl Registries {
         Ok(take_entry(&mut configuration, key).map(of_entry).unwrap_or_default())
     }
 
-    /// The entry of the variable.
+    /// Returns the registry's entry in `DOCKER_AUTH_CONFIG`.
     fn of_variable(&self, key: &str) -> Result<Option<RegistryEntry>, RegistryLoginError> {
         let Some(text) = (self.environment)(VARIABLE).filter(|text| !text.is_empty()) else { return Ok(None) };
-        // The parser's own words may quote the text, which holds credentials.
+        // The parser's message is not used, because it may quote the text, which holds credentials.
         let mut configuration: DockerConfiguration = serde_json::from_str(&text)
             .map_err(|error| RegistryLoginError::Variable { line: error.line(), column: error.column() })?;
         Ok(take_entry(&mut configuration, key))
     }
 }
 
-/// Returns the registry that the name of an image begins with, or that of Docker Hub. A first part without a dot or a
-/// port is no host, unless it is this machine.
+/// Returns the registry at the beginning of an image's name, or Docker Hub's if there is none. A first part without a
+/// dot or a port is not a host, unless it is `localhost`.
 #[must_use]
 pub fn registry_of(image: &str) -> &str {
     named_host(image).unwrap_or(HUB_HOSTS[0])
@@ -162,7 +162,7 @@ pub fn named_host(image: &str) -> Option<&str> {
 /// Takes the entry of a registry, by docker's key for it.
 fn take_entry(configuration: &mut DockerConfiguration, key: &str) -> Option<RegistryEntry> {
     configuration.auths.remove(key).or_else(|| {
-        // Files written by hand have a scheme or a path: `https://registry.example/v2/`.
+        // Files that a user wrote may have keys with a scheme or a path, such as `https://registry.example/v2/`.
         let keys: Vec<String> = configuration.auths.keys().cloned().collect();
         let found = keys.into_iter().find(|candidate| host_of(candidate) == key)?;
         configuration.auths.remove(&found)
@@ -176,14 +176,14 @@ fn host_of(key: &str) -> &str {
 
 fn of_entry(entry: RegistryEntry) -> RegistryLogin {
     if !entry.identity_token.is_empty() {
-        // An empty user says that the secret is a token.
+        // An empty user tells that the secret is a token.
         return RegistryLogin { user: String::new(), secret: entry.identity_token };
     }
     let pair = STANDARD.decode(entry.auth.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     match pair.as_deref().and_then(|pair| pair.split_once(':')) {
         Some((user, password)) => RegistryLogin {
             user: user.to_owned(),
-            // docker strips the NULs that old versions padded with.
+            // Docker strips the NULs that old versions added as padding.
             secret: password.trim_end_matches('\0').to_owned(),
         },
         None => RegistryLogin { user: entry.username, secret: entry.password },
@@ -216,7 +216,7 @@ async fn ask_helper(name: &str, key: &str) -> Result<RegistryLogin, RegistryLogi
         Err(_) => return Err(failed("does not answer")),
     };
     if !output.status.success() {
-        // The protocol says "not found" with a failure and this text; the registry may still be open to all.
+        // A helper reports a missing login with a failure and this text. The registry may still be open to all.
         let text = String::from_utf8_lossy(&output.stdout);
         if text.contains("credentials not found") {
             return Ok(RegistryLogin::default());

@@ -13,11 +13,11 @@ use crate::configuration::read_json;
 use crate::error::EngineError;
 use crate::platform;
 
-/// The folder in which builders are described.
+/// The folder in which docker describes builders.
 #[derive(Debug)]
 pub(crate) struct BuilderStore(PathBuf);
 
-/// A builder as it was created.
+/// A builder as docker described it when it was created.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Instance {
@@ -28,20 +28,20 @@ pub(crate) struct Instance {
     pub(crate) nodes: Vec<Node>,
 }
 
-/// One machine of a builder.
+/// One node of a builder.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Node {
     pub(crate) name: String,
     #[serde(default)]
     pub(crate) endpoint: String,
-    // Null where there are none.
+    // This is null if there are no options.
     pub(crate) driver_opts: Option<BTreeMap<String, String>>,
-    // Null where the owner has set none.
+    // This is null if the owner has configured no platforms.
     platforms: Option<Vec<Platform>>,
 }
 
-/// A platform as OCI's image specification writes it.
+/// A platform in the form of OCI's image specification.
 #[derive(Debug, Deserialize)]
 struct Platform {
     os: String,
@@ -51,7 +51,7 @@ struct Platform {
 }
 
 impl Node {
-    /// The platforms that the owner set, in their usual spelling.
+    /// Returns the platforms that the owner configured, in their normal spelling.
     pub(crate) fn platforms(&self) -> Vec<String> {
         let text = |platform: &Platform| {
             let Platform { os, architecture, variant } = platform;
@@ -66,7 +66,7 @@ impl Node {
     }
 }
 
-/// The builder that `docker buildx use` wrote down last.
+/// The builder that the last `docker buildx use` chose.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 #[derive(Default)]
@@ -85,7 +85,7 @@ impl BuilderStore {
         &self.0
     }
 
-    /// Reads a builder by its name; upper case makes no difference, as for docker.
+    /// Reads a builder by its name. The case of letters does not matter, as for docker.
     pub(crate) fn instance(&self, name: &str) -> Result<Option<Instance>, EngineError> {
         let name = name.to_ascii_lowercase();
         let is_name = name.starts_with(|first: char| first.is_ascii_alphabetic())
@@ -96,7 +96,7 @@ impl BuilderStore {
         read_json(&self.0.join("instances").join(name))
     }
 
-    /// The names of all builders.
+    /// Returns the names of all builders.
     pub(crate) fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.0.join("instances")).into_iter().flatten().flatten();
         let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
@@ -104,10 +104,10 @@ impl BuilderStore {
         names
     }
 
-    /// Reads the builder in use for a docker context. The context is known by its name or, for the default one, by its
-    /// address.
+    /// Reads the builder in use for a docker context. The context is identified by its name, or the default context
+    /// by its address.
     ///
-    /// One that was removed since is as good as none, as for docker.
+    /// A builder that was removed in the meantime is ignored, as docker does.
     pub(crate) fn current(&self, context: &str) -> Result<Option<Instance>, EngineError> {
         let current: Current = read_json(&self.0.join("current"))?.unwrap_or_default();
         if !current.name.is_empty() && (current.global || current.key == context) {

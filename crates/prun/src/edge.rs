@@ -1,5 +1,5 @@
-//! The edge of the program, which every command gets: two printers, the cancellation and the clock; and the ways in
-//! which a command can end.
+//! The edge of the program, which every command gets: two printers and the cancellation. The module also has the
+//! clock and the ways in which a command can end.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,7 +10,7 @@ use crate::error::RunError;
 use crate::error::command::CommandError;
 use crate::plan::error::PlanError;
 
-/// How long a command may be silent before it says what it waits for.
+/// How long a command may be silent before it prints what it waits for.
 const SILENCE: Duration = Duration::from_secs(4);
 
 /// The printers and the cancellation that every command gets.
@@ -25,14 +25,15 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
-    /// Returns the same printers and cancellation for the commands that prun shares with pbuild.
+    /// Returns these printers and this cancellation in the form in which the commands that prun shares with pbuild
+    /// need them.
     #[must_use]
     pub(crate) fn desk(&self) -> pcli::secrets::Desk {
         let (stdout, stderr) = (self.stdout.clone(), self.stderr.clone());
         pcli::secrets::Desk { stdout, stderr, cancellation: self.cancellation.clone() }
     }
 
-    /// Waits for `work`, and prints what it waits for if that takes more than a few seconds.
+    /// Waits for `work`. After [`SILENCE`], prints `what` the command waits for.
     pub(crate) async fn patiently<T>(&self, what: impl FnOnce() -> String, work: impl Future<Output = T>) -> T {
         tokio::pin!(work);
         if let Ok(done) = tokio::time::timeout(SILENCE, &mut work).await {
@@ -42,7 +43,7 @@ impl Edge {
         work.await
     }
 
-    /// Returns the same edge with printers that redact these values.
+    /// Returns a copy of the edge whose printers redact the redactor's values.
     #[must_use]
     pub(crate) fn redacting(&self, redactor: &Redactor) -> Self {
         Self {
@@ -59,11 +60,11 @@ pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// Asks before data is removed for good; `loss` says which data.
+/// Asks the user to confirm the removal of data by typing `name`. `loss` describes the data.
 ///
 /// # Errors
 ///
-/// [`RunError::Declined`] for another answer than `name`, [`RunError::NobodyToAsk`] without a terminal.
+/// Returns [`RunError::Declined`] if the user types anything else, or [`RunError::NobodyToAsk`] without a terminal.
 pub(crate) fn confirm(name: &str, loss: &str) -> Result<(), RunError> {
     use std::io::{BufRead as _, IsTerminal as _};
     let stdin = std::io::stdin();
@@ -94,7 +95,7 @@ impl From<Exit> for CommandEnd {
     }
 }
 
-/// The exit codes that a command ends with.
+/// The exit codes that a command can end with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Codes {
     /// The exit codes of prun; each of them means one thing.
@@ -103,7 +104,7 @@ pub(crate) enum Codes {
     OfCommand,
 }
 
-/// Why a command ended without a result.
+/// The reason why a command ended without a result.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// An error.
@@ -120,7 +121,8 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// Makes the failure print through this edge's redactor, because logs in an error may hold values.
+    /// Makes the failure print through the redactor of this edge, unless it has a printer already. An error can hold
+    /// a log, and a log can hold values.
     #[must_use]
     pub(crate) fn behind(self, edge: &Edge) -> Self {
         match self {

@@ -1,4 +1,4 @@
-//! The errors between a command line and a running app.
+//! The errors that can occur between a command line and a running app.
 
 pub(crate) mod answer;
 pub(crate) mod command;
@@ -17,7 +17,7 @@ use crate::plan::error::PlanError;
 use crate::state::error::StateError;
 use crate::values::error::ValuesError;
 
-/// Why a command failed.
+/// The reason why a command failed.
 ///
 /// No message holds a value. The output of a container is kept apart from the message, in `tail`, and is redacted
 /// before it is printed.
@@ -40,10 +40,10 @@ pub(crate) enum RunError {
     /// A user secret has no value.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
-    /// The plan cannot be followed.
+    /// The flags and the manifest do not make a plan.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// The values of a generation cannot be put together.
+    /// The values of a generation cannot be composed.
     #[error(transparent)]
     Values(#[from] ValuesError),
     /// A command line asks for something that does not exist or cannot be done.
@@ -78,7 +78,7 @@ pub(crate) enum RunError {
     Foreign {
         /// A container, a volume or a network.
         kind: &'static str,
-        /// Its name.
+        /// The name of the container, volume or network.
         name: String,
     },
     /// A volume has data already, and the project's state does not hold the password of that data.
@@ -89,7 +89,7 @@ pub(crate) enum RunError {
         /// The volume.
         volume: String,
     },
-    /// The data in a volume has another password than the sealed one.
+    /// The data in a volume does not accept the sealed password.
     #[error("service `{service}` refuses the password that belongs to volume `{volume}`")]
     WrongPassword {
         /// The service.
@@ -97,47 +97,47 @@ pub(crate) enum RunError {
         /// The volume.
         volume: String,
     },
-    /// The login of an administrator, which the user gave, is refused.
+    /// A service refuses the administrator's login that the user gave.
     #[error("service `{service}` refuses the login of its administrator")]
     WrongAdministrator {
         /// The service.
         service: String,
-        /// The host of a server that others run.
+        /// The host, if the service is an external one.
         external: Option<String>,
     },
-    /// The app's login at a server that others run is refused.
+    /// An external server refuses the app's login.
     #[error("service `{service}` at {host} refuses the app's login")]
     WrongExternalLogin {
         /// The service.
         service: String,
-        /// The host.
+        /// The server's host.
         host: String,
         /// Whether prun made the login.
         administered: bool,
     },
-    /// A service says that it cannot do what is asked, and will not say anything else later.
+    /// A service answers that it cannot do what is asked. Waiting does not change that.
     #[error("service `{service}` cannot do what app.toml and its data ask for")]
     Impossible {
         /// The service.
         service: String,
-        /// Its answer.
+        /// The last lines of the service's answer.
         tail: Vec<String>,
-        /// Whether others made its data.
+        /// Whether prun did not make the service's data.
         of_others: bool,
     },
-    /// A client of a service did not do its work.
+    /// A client of a service failed.
     #[error("{doing} failed with exit code {code}")]
     Tool {
-        /// The work, such as `the dump of service \`db\``.
+        /// The task, such as `the dump of service \`db\``.
         doing: String,
         /// The client's exit code.
         code: i64,
-        /// The end of its answer.
+        /// The last lines of its output.
         tail: Vec<String>,
-        /// What became of the data.
+        /// What happened to the data.
         state: &'static str,
     },
-    /// The sealed state is not the newest one.
+    /// The sealed state is older than what runs.
     #[error(
         "the state of project `{project}` is older than what runs: it knows of generation {sealed}, and {noted} was started"
     )]
@@ -174,12 +174,12 @@ pub(crate) enum RunError {
     ServiceEnded {
         /// The service.
         service: String,
-        /// Its exit code.
+        /// The container's exit code.
         code: i64,
         /// The last lines of the service's log.
         tail: Vec<String>,
     },
-    /// Docker's configuration gives no login for a registry.
+    /// A registry's login cannot be read from docker's configuration.
     #[error("the login of docker for {registry} cannot be read: {source}")]
     RegistryLogin {
         /// The registry.
@@ -201,33 +201,33 @@ pub(crate) enum RunError {
     /// An init command failed.
     #[error("init command `{name}` failed with exit code {code}; the app was not started")]
     Init {
-        /// Its name.
+        /// The command's name.
         name: String,
-        /// Its exit code.
+        /// The command's exit code.
         code: i64,
-        /// The last lines of its log.
+        /// The last lines of the instance's log.
         tail: Vec<String>,
     },
     /// An instance ended before it was healthy.
     #[error("instance {instance} ended with exit code {code} before it was healthy")]
     Ended {
-        /// Its name.
+        /// The instance's name.
         instance: String,
-        /// Its exit code.
+        /// The instance's exit code.
         code: i64,
-        /// The last lines of its log.
+        /// The last lines of the instance's log.
         tail: Vec<String>,
     },
     /// An instance did not become healthy.
     #[error("instance {instance} was not healthy within {seconds} s")]
     Unhealthy {
-        /// Its name.
+        /// The instance's name.
         instance: String,
         /// How long prun waited, in seconds.
         seconds: u64,
         /// The last answer of the health check.
         answer: Answer,
-        /// The last lines of its log.
+        /// The last lines of the instance's log.
         tail: Vec<String>,
     },
     /// A user secret cannot be used.
@@ -268,7 +268,7 @@ pub(crate) enum RunError {
     /// Somebody removed a container while prun waited for it.
     #[error("container {container} was removed by somebody")]
     ContainerRemoved {
-        /// Its name.
+        /// The container's name.
         container: String,
     },
     /// The user asked the command to end.
@@ -279,20 +279,20 @@ pub(crate) enum RunError {
 /// A pull that failed.
 #[derive(Debug)]
 pub(crate) struct PullFailure {
-    /// The service that the image is for; the app's own if absent.
+    /// The service whose image it is. For the app's own image, there is none.
     pub(crate) service: Option<String>,
     /// The image.
     pub(crate) image: String,
     /// The registry that was asked.
     pub(crate) registry: String,
-    /// Whether docker knows no login for the registry.
+    /// Whether docker has no login for the registry.
     pub(crate) stranger: bool,
     /// The engine's answer.
     pub(crate) source: bollard::errors::Error,
 }
 
 impl PullFailure {
-    /// Whether the registry wants another login, or any.
+    /// Returns whether the registry asks for a login, or for another one.
     #[must_use]
     pub(crate) fn is_denied(&self) -> bool {
         let said = message(&self.source).to_lowercase();
@@ -315,7 +315,7 @@ impl std::fmt::Display for PullFailure {
 }
 
 impl RunError {
-    /// Says of a pull that failed that it was for this service.
+    /// Adds the service's name to the error of a failed pull.
     #[must_use]
     pub(crate) fn of_service(self, service: &str) -> Self {
         match self {

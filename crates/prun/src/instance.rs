@@ -28,7 +28,8 @@ use crate::plan::error::PlanError;
 use crate::plan::process::PlannedProcess;
 use crate::values::generation::{Generation, Origin, Shape, Value, Variable};
 
-/// How many seconds the entrypoint waits for its values, which are gone after a restart of the engine.
+/// How many seconds the entrypoint waits for its values. They are missing after a restart of the engine, until `prun
+/// resume` brings them back.
 const WAIT: &str = "60";
 
 /// Everything that the instances of one generation are made of.
@@ -37,7 +38,7 @@ pub(crate) struct Recipe<'a> {
     pub(crate) project: &'a Project,
     /// The plan.
     pub(crate) plan: &'a Plan,
-    /// The process that they run.
+    /// The process that the instances run.
     pub(crate) process: &'a PlannedProcess,
     /// The app's image.
     pub(crate) image: &'a ImageInspect,
@@ -49,9 +50,8 @@ pub(crate) struct Recipe<'a> {
 
 /// Returns whether instances need the entrypoint and a volume with values.
 ///
-/// They do for values that are not public, for init commands, for schedules, and for health checks that are made from
-/// outside the app.
-/// Without any of these an instance is the same container that `docker run` makes.
+/// They do for values that are not public, for init commands, for schedules, and for health checks over the network.
+/// Without any of these, an instance is the same container that `docker run` makes.
 #[must_use]
 pub(crate) fn is_delivered(plan: &Plan, variables: &[Variable]) -> bool {
     !plan.init().is_empty()
@@ -60,7 +60,7 @@ pub(crate) fn is_delivered(plan: &Plan, variables: &[Variable]) -> bool {
         || variables.iter().any(|variable| variable.origin != Origin::Configuration)
 }
 
-/// Whether a container was made with the entrypoint.
+/// Returns whether a container was made with the entrypoint.
 #[must_use]
 pub(crate) fn has_entrypoint(container: &ContainerInspectResponse) -> bool {
     let words = container.config.as_ref().and_then(|config| config.entrypoint.as_ref());
@@ -72,7 +72,7 @@ impl Recipe<'_> {
     ///
     /// # Errors
     ///
-    /// [`PlanError`] when the image has no command or a volume's folder does not exist.
+    /// Returns [`PlanError`] if the image has no command, or a volume's folder does not exist.
     pub(crate) fn body(&self, labels: HashMap<String, String>) -> Result<ContainerCreateBody, PlanError> {
         let config = self.image.config.clone().unwrap_or_default();
         let command = self.process.container().command_of(&config);
@@ -116,7 +116,7 @@ impl Recipe<'_> {
         }))
     }
 
-    /// Returns the words of the entrypoint that stand before the command.
+    /// Returns the words of the entrypoint, which go before the app's command.
     fn beginning(&self) -> Vec<String> {
         let mut words = vec!["run".to_owned(), "--wait".to_owned(), WAIT.to_owned()];
         if !self.process.has_init() {
@@ -165,8 +165,8 @@ impl Recipe<'_> {
         }
     }
 
-    /// Returns the variables that the engine itself sets, and that it shows to everybody who may use it: only the
-    /// public configuration. With `deliver = "env"` these are all variables, because the user chose that.
+    /// Returns the variables that the engine itself sets, and that it shows to everybody who may use it. They are
+    /// only the public configuration. With `deliver = "env"` they are all variables, because the user chose so.
     fn environment(&self) -> Vec<String> {
         let variables = self.generation.variables.iter();
         match self.plan.deliver() {
@@ -188,7 +188,8 @@ impl Recipe<'_> {
     #[must_use]
     pub(crate) fn files(&self, owner: Option<u32>) -> Files {
         let mut files = Files { environment: Zeroizing::default(), single: Vec::new(), init: Vec::new(), owner };
-        // The final size from the start, so that the buffer never leaves a copy behind when it grows.
+        // The buffer has its final size from the start, because growing it would leave a copy of the values in
+        // memory.
         files
             .environment
             .reserve_exact(self.generation.variables.iter().map(|variable| entry_size(variable) + 8).sum());
@@ -215,7 +216,7 @@ impl Recipe<'_> {
     }
 }
 
-/// The files of a generation. Confidential values are wiped when they are dropped.
+/// The files of a generation. Dropping them wipes confidential values from memory.
 pub(crate) struct Files {
     environment: Zeroizing<Vec<u8>>,
     single: Vec<(String, Zeroizing<Vec<u8>>)>,
@@ -270,7 +271,7 @@ fn entry_size(variable: &Variable) -> usize {
     variable.name.len() + 1 + value.max(file_path(&variable.name).len() + "_FILE".len())
 }
 
-/// Writes a variable as `NAME=VALUE`, as the app's environment has it.
+/// Writes a variable as `NAME=VALUE`, the form in which the app's environment holds it.
 #[expect(clippy::disallowed_methods, reason = "door 47: the app's environment holds the values")]
 fn entry(variable: &Variable) -> Zeroizing<Vec<u8>> {
     let mut entry = Zeroizing::new(Vec::with_capacity(entry_size(variable)));
@@ -284,7 +285,7 @@ fn entry(variable: &Variable) -> Zeroizing<Vec<u8>> {
     entry
 }
 
-/// Says a schedule of the manifest as the entrypoint keeps it.
+/// Turns a schedule of the manifest into a schedule of the entrypoint.
 fn timetable(schedule: &Schedule) -> pshim::schedule::Schedule {
     match schedule {
         Schedule::Every { seconds, .. } => pshim::schedule::Schedule::Every(*seconds),
@@ -295,21 +296,22 @@ fn timetable(schedule: &Schedule) -> pshim::schedule::Schedule {
     }
 }
 
-/// Returns the names of the locks that the scheduled processes of a plan take.
+/// Returns the names of the locks that a plan's scheduled processes use.
 #[must_use]
 pub(crate) fn locks(plan: &Plan) -> Vec<String> {
     let scheduled = plan.processes().iter().filter(|process| process.schedule().is_some());
     scheduled.map(|process| format!("{}{}", pshim::JOB_LOCK, process.name())).collect()
 }
 
-/// Returns a command prefix: the path of prun's own entrypoint, followed by `words`. The prefix goes before the
-/// command that the container runs.
+/// Returns a command prefix: the path of prun's own entrypoint, followed by `words`. It goes before the command that
+/// the container runs.
 #[must_use]
 pub(crate) fn entrypoint(words: &[&str]) -> Vec<String> {
     [shim::path()].into_iter().chain(words.iter().map(|word| (*word).to_owned())).collect()
 }
 
-/// Makes a health check of the image run with the app's environment, which docker does not give to it (moby#18136).
+/// Changes a health check of the image so that it runs with the app's environment. Docker itself runs it without the
+/// values (moby#18136).
 fn wrap(check: HealthConfig, shell: Option<&[String]>) -> Option<HealthConfig> {
     let test = check.test.clone()?;
     let mut wrapped = vec!["CMD".to_owned()];
@@ -329,8 +331,8 @@ fn wrap(check: HealthConfig, shell: Option<&[String]>) -> Option<HealthConfig> {
     Some(HealthConfig { test: Some(wrapped), ..check })
 }
 
-/// Returns the id of the user that `--user` or the image's USER names. Returns `None` if the id is not known; every
-/// user in the container must then be able to read the values.
+/// Returns the id of the user that `--user` or the image's USER names. Returns `None` if the id is not known. Then
+/// every user in the container must be able to read the values.
 ///
 /// A name is looked up in the container's own `/etc/passwd`.
 pub(crate) async fn owner(host: &Engine, plan: &Plan, image: &ImageInspect, container: &str) -> Option<u32> {

@@ -6,13 +6,12 @@
 //!
 //! **What happens.** Each `service` is started, and a login proves that it accepts its credential. The `values` of a
 //! generation are composed and sealed. Each `instance` is started through the entrypoint and checked until it is
-//! healthy; then the instances of the previous generation are removed. `engine` makes the requests to Docker that all
-//! of this needs.
+//! healthy. Then the instances of the previous generation are removed. `engine` makes all requests to Docker.
 //!
-//! **Where bytes leave.** Into the tmpfs volumes of services and instances, into the sealed state, and, when somebody
-//! asks for it, one value on standard output (`commands::show`) or on the local `page` (`commands::ui`). Each of these ways is a numbered door
-//! (`docs/doors.md`); no value reaches the engine's API in any other way. Errors leave through `tell`, which chooses
-//! the exit code.
+//! **Where bytes leave.** Values leave into the tmpfs volumes of services and instances and into the sealed state. On
+//! request, a single value is also shown on standard output (`commands::show`) or on the local `page`
+//! (`commands::ui`). Each of these ways is a numbered door (`docs/doors.md`); no value reaches the engine's API in
+//! any other way. Errors leave through `tell`, which chooses the exit code.
 //!
 //! ```
 //! use std::process::ExitCode;
@@ -54,12 +53,12 @@ use plan::request::ListForm;
 use pscreen::stage::Stage;
 use pscreen::{Ending, Exit, Printer};
 
-/// What docker's client learns about prun as its plugin: with the plugin, `docker prun start` works.
+/// Describes prun to docker's client as a plugin. With the plugin, `docker prun start` works.
 const PLUGIN: Plugin =
     Plugin { program: "docker-prun", name: "prun", description: "Start containers with secrets and services" };
 
-/// Answers docker's client if it calls prun as its plugin. Returns `None` if prun was called in another way. For a
-/// command, this process replaces itself with a plain call of prun that has docker's flags as variables.
+/// Answers docker's client if it calls prun as its plugin, and returns `None` if prun was called in another way. To
+/// run a command, this process replaces itself with a plain call of prun that gets docker's flags as variables.
 pub fn run_as_plugin(words: impl IntoIterator<Item = OsString>) -> Option<Exit> {
     let mut words = words.into_iter();
     if !PLUGIN.is_called(words.next().as_deref()) {

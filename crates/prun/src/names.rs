@@ -22,7 +22,8 @@ pub(crate) const PROCESS: &str = "io.prun.process";
 pub(crate) const INSTANCE: &str = "io.prun.instance";
 /// The label with the schedule of an instance's process, in the words of the manifest.
 pub(crate) const SCHEDULE: &str = "io.prun.schedule";
-/// The beginning of a forwarder's labels: the port that it listens on follows, and the value is the process behind it.
+/// The beginning of the labels that describe a forwarder's ports. The port on which it listens follows, and the value
+/// is the process that takes the connections.
 pub(crate) const LISTENS: &str = "io.prun.listens.";
 /// The label with the digest of the configuration from which a container was made.
 pub(crate) const CONFIGURATION: &str = "io.prun.configuration";
@@ -58,8 +59,8 @@ pub(crate) enum Role {
     Failed,
 }
 
-/// The name of an instance among those of its generation: its process and its number, `worker.2`. The process that an app
-/// without a table of processes has goes without saying: its second instance is `2`.
+/// The name of an instance among the instances of its generation, made of its process and its number: `worker.2`. For
+/// the process of an app that has no table of processes, the name is only the number: `2`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct InstanceName {
     /// The process.
@@ -80,7 +81,7 @@ impl InstanceName {
     pub(crate) fn of(container: &ContainerSummary) -> Option<Self> {
         let labels = container.labels.as_ref();
         let number = label(labels, INSTANCE)?.parse().ok()?;
-        // An older prun knew one process, and gave it no label.
+        // An older prun had only one process, and its containers have no label for the process.
         Some(Self::new(label(labels, PROCESS).unwrap_or(papp::APP), number))
     }
 }
@@ -191,7 +192,7 @@ impl Project {
         format!("{}.{generation}.{instance}", self.name)
     }
 
-    /// The container that keeps the log of the instance that failed last.
+    /// Returns the name of the container that keeps the log of the instance that failed last.
     #[must_use]
     pub(crate) fn failed(&self) -> String {
         format!("{}.failed", self.name)

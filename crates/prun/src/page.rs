@@ -1,8 +1,8 @@
 //! The local page of `prun ui`: one project's secrets, services and instances in a browser of this machine.
 //!
-//! A request enters through [`server`], which asks [`guard`] whether it comes from the page itself, and turns it into a
-//! [`Request`] for the command that opened the page. The command answers with an [`overview::Overview`], which [`render`] writes
-//! as HTML, with the lines of an errand while it runs, or with one value that somebody asked for.
+//! A request enters through [`server`]. [`guard`] decides whether the request comes from the page itself. The server
+//! then makes a [`Request`] for the command that opened the page. The command's answer is an [`overview::Overview`],
+//! which [`render`] writes as HTML, or the lines of an errand while it runs, or one value that the reader asked for.
 
 pub(crate) mod guard;
 pub(crate) mod overview;
@@ -15,28 +15,28 @@ use zeroize::Zeroizing;
 
 use crate::page::overview::Overview;
 
-/// What the page asks of the command that opened it.
+/// A request of the page to the command that opened it.
 pub(crate) struct Request {
     /// The project, if the page shows several.
     pub(crate) project: Option<String>,
-    /// What is asked.
+    /// The question that the command answers.
     pub(crate) question: Question,
 }
 
-/// A question, with the way for its answer.
+/// A question, with the channel for its answer.
 pub(crate) enum Question {
-    /// Show everything but values.
+    /// Show everything except values.
     Look(oneshot::Sender<Overview>),
     /// Hand out one value.
     Value {
-        /// Which.
+        /// The value.
         of: Asked,
         /// What the reader does with it.
         reason: Reason,
-        /// Where it goes; a text for people instead, if there is none.
+        /// The channel for the value. If there is none, it gets a text for people.
         answer: oneshot::Sender<Result<Zeroizing<Vec<u8>>, String>>,
     },
-    /// Change something. What happens is told line by line.
+    /// Change something, and report each line of what happens.
     Errand(Errand, mpsc::UnboundedSender<News>),
 }
 
@@ -45,7 +45,7 @@ pub(crate) enum Question {
 pub(crate) enum Asked {
     /// A variable of the instances.
     Injected(String),
-    /// A secret of the user's, from where it is declared to come from.
+    /// A secret of the user's, read from its declared source.
     Environment(String),
 }
 
@@ -54,11 +54,11 @@ pub(crate) enum Asked {
 pub(crate) enum Reason {
     /// The page shows it.
     Reveal,
-    /// The page puts it into the clipboard, and shows nothing.
+    /// The page puts it into the clipboard, and does not show it.
     Copy,
 }
 
-/// A change.
+/// A change that the page asks for.
 #[derive(Debug)]
 pub(crate) enum Errand {
     /// A service gets a new credential.
@@ -69,20 +69,20 @@ pub(crate) enum Errand {
     Set(String, UserSecret),
 }
 
-/// What happens during an errand.
+/// A message during an errand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum News {
     /// A line, as the terminal shows it.
     Line(String),
-    /// The end.
+    /// The end of the errand.
     End(End),
 }
 
 /// The end of an errand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// It is done.
+    /// The errand is done.
     Done,
-    /// It failed; the lines say why.
+    /// The errand failed; the lines before tell why.
     Failed,
 }

@@ -1,4 +1,4 @@
-//! The plan of a start: an order and a manifest, joined and checked. Code that works with a plan reads no flags.
+//! The plan of a start: an order and a manifest, joined and checked. Code that works with a plan does not read flags.
 
 pub(crate) mod container;
 pub(crate) mod error;
@@ -45,29 +45,31 @@ pub(crate) struct Plan {
     environment: Vec<(String, String)>,
     /// The secrets that are composed of other variables.
     composed: Vec<papp::Secret>,
-    /// The user's secrets that may take the place of an injected variable.
+    /// The names of the user's secrets that may take the place of an injected variable.
     overriding: Vec<String>,
     /// The commands that run before the app.
     init: Vec<Init>,
     /// The processes, of which there is at least one.
     processes: Vec<PlannedProcess>,
-    /// The folder in which the host paths of the manifest's volumes begin.
+    /// The folder against which the relative host paths of the manifest's volumes are resolved.
     folder: PathBuf,
     /// How values reach the app.
     deliver: Deliver,
-    /// How long a service may take to become ready. The first start of a database is not the app's health.
+    /// How long a service may take to become ready. The health check of the app has its own limit, because the first
+    /// start of a database takes longer.
     service_patience: Duration,
 }
 
 impl Plan {
-    /// Joins the order and the manifest; the order wins. `folder` is the manifest's, else the current one.
+    /// Joins the order and the manifest. Where both say something, the order wins. `folder` is the manifest's folder,
+    /// or else the current one.
     ///
-    /// The plan of a single command has one process, without init commands and with the ports of the flags alone: those of
-    /// the manifest belong to the app itself, which may be running.
+    /// The plan of a single command has one process, without init commands. It publishes only the ports of the flags:
+    /// the manifest's ports belong to the app, which may be running.
     ///
     /// # Errors
     ///
-    /// [`PlanError`] if the two cannot be followed.
+    /// Returns [`PlanError`] if the order and the manifest do not make a plan.
     pub(crate) fn new(order: &Order, manifest: &Manifest, folder: &Path, goal: Goal) -> Result<Self, PlanError> {
         let Some(image) = order.image.clone().or_else(|| manifest.image.clone()) else {
             return Err(PlanError::NoImage);
@@ -97,7 +99,7 @@ impl Plan {
             environment.retain(|(other, _)| *other != name);
             environment.push((name, value));
         }
-        // Relative paths in flags begin where the flags were typed.
+        // Relative paths in flags are resolved against the directory in which the flags were typed.
         let here = order.directory.as_deref().unwrap_or(folder);
         let mut container = order.container.check(here, &order.command)?;
         container.mount_first(manifest.run.volumes.iter().map(|mount| mount.volume.clone()));
@@ -129,7 +131,7 @@ impl Plan {
         })
     }
 
-    /// Adds the services and the public configuration that another plan of the project has and this one lacks.
+    /// Adds the services and the public configuration of another plan of the project that this plan lacks.
     pub(crate) fn inherit(&mut self, other: &Self) {
         for service in &other.services {
             if !self.wants(&service.name) {
@@ -143,22 +145,22 @@ impl Plan {
         }
     }
 
-    /// Returns the path of a host folder that is mounted. A relative path begins in the manifest's folder. A missing
-    /// folder is an error, because docker would create it with root as its owner.
+    /// Returns the path of a host folder that is mounted. A relative path is resolved against the manifest's folder.
+    /// A missing folder is an error, because docker would create it with root as its owner.
     ///
     /// # Errors
     ///
-    /// [`PlanError::VolumeFolder`] if it is not there.
+    /// Returns [`PlanError::VolumeFolder`] if the folder does not exist.
     pub(crate) fn folder_of_host(&self, path: &str) -> Result<PathBuf, PlanError> {
         let path = self.folder.join(path);
         path.canonicalize().map_err(|_| PlanError::VolumeFolder { path })
     }
 
-    /// Checks that all folders of the host are there, before anything is made for the start.
+    /// Checks that all folders of the host exist, before anything is made for the start.
     ///
     /// # Errors
     ///
-    /// As [`Plan::folder_of_host`].
+    /// Returns the errors of [`Plan::folder_of_host`].
     pub(crate) fn check_folders(&self) -> Result<(), PlanError> {
         for volume in self.volumes() {
             if let PlannedVolume::Project(volume) | PlannedVolume::Engine(volume) = volume
@@ -170,7 +172,7 @@ impl Plan {
         Ok(())
     }
 
-    /// Sets variables to nothing, unless they have a value.
+    /// Sets variables to the empty text, unless they have a value.
     pub(crate) fn set_empty(&mut self, names: &[String]) {
         for name in names {
             if self.environment.iter().all(|(known, _)| known != name) {
@@ -183,7 +185,7 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// [`PlanError`] for a text that names no service.
+    /// Returns [`PlanError`] for a text that does not name a service.
     pub(crate) fn add(&mut self, services: &[String]) -> Result<(), PlanError> {
         for text in services {
             let service = PlannedService::of_flag(text)?;
@@ -194,77 +196,78 @@ impl Plan {
         Ok(())
     }
 
-    /// Leaves out every composed secret but these.
+    /// Drops the composed secrets that `names` does not list.
     pub(crate) fn compose_only(&mut self, names: &[String]) {
         self.composed.retain(|secret| names.contains(&secret.name));
     }
 
-    /// Runs these init commands, and then this program in the place of the first process.
+    /// Runs the init commands `init`, and then `program` in the place of the first process. The other processes are
+    /// dropped.
     pub(crate) fn run_init(&mut self, init: Vec<Init>, program: Vec<String>) {
         self.init = init;
         self.processes.truncate(1);
         self.processes.iter_mut().for_each(|process| process.run_init(program.clone()));
     }
 
-    /// The project's name.
+    /// Returns the project's name.
     #[must_use]
     pub(crate) fn project(&self) -> &str {
         &self.project
     }
 
-    /// Where the project's name comes from, for people.
+    /// Returns where the project's name comes from, for people.
     #[must_use]
     pub(crate) fn project_from(&self) -> &'static str {
         self.project_from
     }
 
-    /// The app's image.
+    /// Returns the app's image.
     #[must_use]
     pub(crate) fn image(&self) -> &str {
         &self.image
     }
 
-    /// The services, in the order in which they are added.
+    /// Returns the services, in the order in which they are added.
     #[must_use]
     pub(crate) fn services(&self) -> &[PlannedService] {
         &self.services
     }
 
-    /// Public configuration.
+    /// Returns the public configuration.
     #[must_use]
     pub(crate) fn environment(&self) -> &[(String, String)] {
         &self.environment
     }
 
-    /// The secrets that are composed of other variables.
+    /// Returns the secrets that are composed of other variables.
     #[must_use]
     pub(crate) fn composed(&self) -> &[papp::Secret] {
         &self.composed
     }
 
-    /// Whether a secret of this name may take the place of an injected variable.
+    /// Returns whether a secret of this name may take the place of an injected variable.
     #[must_use]
     pub(crate) fn overrides(&self, name: &str) -> bool {
         self.overriding.iter().any(|other| other == name)
     }
 
-    /// The commands that run before the app.
+    /// Returns the commands that run before the app.
     #[must_use]
     pub(crate) fn init(&self) -> &[Init] {
         &self.init
     }
 
-    /// The processes, in the order of the manifest; there is at least one.
+    /// Returns the processes, in the order of the manifest. There is at least one.
     #[must_use]
     pub(crate) fn processes(&self) -> &[PlannedProcess] {
         &self.processes
     }
 
-    /// The process that a command means which names none.
+    /// Returns the process for a command that does not name one.
     ///
     /// # Panics
     ///
-    /// Never, because there is one.
+    /// Never, because a plan has at least one process.
     #[must_use]
     pub(crate) fn first(&self) -> &PlannedProcess {
         self.processes.first().expect("a plan has a process")
@@ -276,48 +279,48 @@ impl Plan {
         self.processes.iter().find(|process| process.name() == name)
     }
 
-    /// The volumes, which all processes share.
+    /// Returns the volumes, which all processes share.
     #[must_use]
     pub(crate) fn volumes(&self) -> &[PlannedVolume] {
         self.first().container().volumes()
     }
 
-    /// Whether a health check is made from outside of an instance.
+    /// Returns whether a health check is made from outside of an instance.
     #[must_use]
     pub(crate) fn asks_over_the_network(&self) -> bool {
         self.processes.iter().any(|process| matches!(process.check(), Some(Check::Http { .. })))
     }
 
-    /// How many instances run altogether.
+    /// Returns the number of instances of all processes.
     #[must_use]
     pub(crate) fn instances(&self) -> u32 {
         self.processes.iter().map(PlannedProcess::replicas).sum()
     }
 
-    /// How values reach the app.
+    /// Returns how values reach the app.
     #[must_use]
     pub(crate) fn deliver(&self) -> Deliver {
         self.deliver
     }
 
-    /// How long a service may take to become ready.
+    /// Returns how long a service may take to become ready.
     #[must_use]
     pub(crate) fn service_patience(&self) -> Duration {
         self.service_patience
     }
 
-    /// The servers that others run, each with its name.
+    /// Returns the external services, each with its name.
     pub(crate) fn externals(&self) -> impl Iterator<Item = (&str, &PlannedExternal)> {
         self.services.iter().filter_map(|service| Some((service.name.as_str(), service.external.as_ref()?)))
     }
 
-    /// Whether a service is part of the plan.
+    /// Returns whether a service is part of the plan.
     #[must_use]
     pub(crate) fn wants(&self, service: &str) -> bool {
         self.services.iter().any(|planned| planned.name == service)
     }
 
-    /// The further sets of variables, each with the service that fills it.
+    /// Returns the further sets of variables, each with the name of the service that fills it.
     #[must_use]
     pub(crate) fn sets(&self) -> Vec<(&str, VariableSet)> {
         let of = |service: &'_ PlannedService| service.sets.clone();
@@ -327,17 +330,17 @@ impl Plan {
             .collect()
     }
 
-    /// The services that the manifest marks as the primary ones of their kind.
+    /// Returns the services that the manifest marks as the primary ones of their kind.
     pub(crate) fn primaries(&self) -> impl Iterator<Item = &str> {
         self.services.iter().filter(|service| service.primary).map(|service| service.name.as_str())
     }
 }
 
-/// Chooses the project's name, and says where it comes from.
+/// Chooses the project's name, and returns it together with a description of where it comes from.
 ///
 /// # Errors
 ///
-/// [`PlanError`] if the name cannot be the name of a project.
+/// Returns [`PlanError`] if the name cannot be the name of a project.
 pub(crate) fn project(
     flag: Option<&str>,
     manifest: Option<&str>,
@@ -356,7 +359,7 @@ pub(crate) fn project(
     Ok((name, from))
 }
 
-/// Makes a project's name of an image's: `registry:5000/team/shop:1.4` is `shop`.
+/// Derives a project's name from an image's: `registry:5000/team/shop:1.4` becomes `shop`.
 fn of_image(image: &str) -> String {
     let name = image.split('@').next().unwrap_or(image).rsplit('/').next().unwrap_or(image);
     let name = name.split(':').next().unwrap_or(name);
@@ -367,11 +370,11 @@ fn port(text: &str) -> Result<Port, PlanError> {
     Port::parse(text).ok_or_else(|| PlanError::Port { flag: text.to_owned() })
 }
 
-/// Plans the processes of the manifest. A flag that is about one of them needs an app with one.
+/// Plans the processes of the manifest.
 ///
 /// # Errors
 ///
-/// [`PlanError::SeveralProcesses`].
+/// Returns [`PlanError::SeveralProcesses`] if a flag is about a single process, and the manifest has several.
 fn processes(
     order: &Order,
     manifest: &Manifest,

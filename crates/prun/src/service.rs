@@ -21,7 +21,7 @@ use crate::names::{self, Project, Role};
 
 /// The pause between two checks of a service that is not ready.
 const PAUSE: Duration = Duration::from_millis(150);
-/// How many times in a row a service must refuse a login before the password counts as wrong.
+/// How many times in a row a service must refuse a login before prun takes the password for wrong.
 const REFUSALS: u32 = 4;
 /// How long a service may take to end, for example to write its data.
 pub(crate) const GRACE: Duration = Duration::from_secs(30);
@@ -29,17 +29,18 @@ pub(crate) const GRACE: Duration = Duration::from_secs(30);
 /// The effect of a start on a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// Nothing was done: the container was running.
+    /// The container was running, so nothing was done.
     Running,
     /// The container was started, or created anew because its configuration changed.
     Created,
 }
 
-/// Makes sure that a service's container runs as the ledger says. Its credential must be sealed by now.
+/// Makes sure that a service's container runs as the ledger says. The ledger with its credential must be sealed
+/// before.
 ///
 /// # Errors
 ///
-/// [`RunError::Foreign`], [`RunError::Engine`].
+/// Returns [`RunError::Foreign`] or [`RunError::Engine`].
 pub(crate) async fn start(
     host: &Engine,
     project: &Project,
@@ -57,7 +58,7 @@ pub(crate) async fn start(
     let data = data_directory(service, image);
     let digest = configuration(ledger, service, image, &setup, &data);
     holder.start(host, project).await?;
-    // The files are always written: after a restart of the engine they are gone.
+    // The files are written each time, because a restart of the engine removes them.
     fill(host, project, service).await?;
 
     let existing = containers::inspect(host, project, &name).await?;
@@ -68,7 +69,7 @@ pub(crate) async fn start(
         if containers::is_running(container) {
             return Ok(Effect::Running);
         }
-        // If the engine is about to restart the container, it may wait for up to a minute. To stop and start it is
+        // If the engine is about to restart the container, it may wait for up to a minute. A stop and a start are
         // faster.
         containers::stop(host, &name, GRACE).await?;
         containers::start(host, &name).await?;
@@ -91,7 +92,7 @@ pub(crate) async fn start(
         labels: Some(labels),
         host_config: Some(HostConfig {
             mounts: Some(vec![
-                // A service that starts for the first time needs the files that the image has at that path.
+                // A service needs the image's own files at that path when it starts for the first time.
                 with_copy(containers::mount(service.volume(), &data, Access::Write)),
                 containers::mount(&holder.name, pshim::DELIVERY, Access::Read),
             ]),
@@ -107,7 +108,8 @@ pub(crate) async fn start(
     Ok(Effect::Created)
 }
 
-/// Makes sure that the container runs in which the clients of a server of others are at hand. It does nothing itself.
+/// Makes sure that the client container of an external service runs. It holds the image's clients, and does nothing
+/// by itself.
 async fn start_client(
     host: &Engine,
     project: &Project,
@@ -154,7 +156,7 @@ fn holder(project: &Project, service: &ServiceRecord) -> Holder {
 ///
 /// # Errors
 ///
-/// [`RunError::Engine`].
+/// Returns [`RunError::Engine`].
 pub(crate) async fn fill(host: &Engine, project: &Project, service: &ServiceRecord) -> Result<(), RunError> {
     if service.external().is_some() {
         return Ok(());
@@ -168,7 +170,7 @@ pub(crate) async fn fill(host: &Engine, project: &Project, service: &ServiceReco
 ///
 /// # Errors
 ///
-/// [`RunError::Rotation`] with the end of its answer if the service refuses.
+/// Returns [`RunError::Rotation`] with the end of the service's answer if the service refuses.
 pub(crate) async fn apply(
     host: &Engine,
     project: &Project,
@@ -188,12 +190,13 @@ fn with_copy(mut mount: bollard::models::Mount) -> bollard::models::Mount {
     mount
 }
 
-/// Makes a file that every user in the container can read, because only the image knows which user the server has.
+/// Makes a file that every user in the container can read, because only the image knows the server's user.
 fn file(file: &SecretFile) -> File<'_> {
     File { name: file.name().to_owned(), content: file.content(), mode: 0o444, owner: 0 }
 }
 
-/// Finds the folder of the server's data: the image's volume, if it declares exactly one.
+/// Finds the folder of the server's data: the volume that the image declares, if there is exactly one, or else the
+/// default of the service's kind.
 fn data_directory(service: &ServiceRecord, image: &ImageInspect) -> String {
     let declared: Vec<&String> =
         image.config.as_ref().and_then(|config| config.volumes.as_ref()).into_iter().flatten().collect();
@@ -203,8 +206,8 @@ fn data_directory(service: &ServiceRecord, image: &ImageInspect) -> String {
     }
 }
 
-/// Computes the digest of the container's configuration. The credential is not part of it, because its files are
-/// written anew each time.
+/// Computes the digest of the container's configuration. The credential is not a part of it, because the files with
+/// the credential are written anew each time.
 fn configuration(
     ledger: &Ledger,
     service: &ServiceRecord,
@@ -223,25 +226,26 @@ fn configuration(
     ledger.digest(parts.iter().map(String::as_bytes))
 }
 
-/// Stops and removes a service's container and its values; its volume stays.
+/// Stops and removes a service's container and its values. Its volume stays.
 ///
 /// # Errors
 ///
-/// [`RunError::Engine`].
+/// Returns [`RunError::Engine`].
 pub(crate) async fn stop(host: &Engine, project: &Project, service: &str) -> Result<(), RunError> {
     containers::remove(host, &project.service(service), GRACE).await?;
     crate::instance::holder::remove(host, &project.service_values(service)).await
 }
 
-/// Waits until a login with the service's credential works, over the network.
+/// Waits until a login with the service's credential works over the network.
 ///
-/// The first time, the app's role is created. Data that accepted a credential once never gets another: if it refuses
-/// the credential later, that is an error. The log in an error is masked by `redactor`.
+/// The first time, the app's role is created. Data that accepted a credential once never gets another one from here:
+/// if it refuses the credential later, that is an error. `redactor` masks the log in an error.
 ///
 /// # Errors
 ///
-/// [`RunError::WrongPassword`] and its like, [`RunError::Impossible`], [`RunError::NotReady`],
-/// [`RunError::ServiceEnded`], [`RunError::Engine`].
+/// Returns [`RunError::WrongPassword`], [`RunError::WrongAdministrator`] or [`RunError::WrongExternalLogin`] if the
+/// login is refused, [`RunError::Impossible`] if the service cannot do what is asked, [`RunError::NotReady`] after
+/// the patience, [`RunError::ServiceEnded`] if the container exits, and [`RunError::Engine`].
 pub(crate) async fn wait(
     host: &Engine,
     project: &Project,
@@ -261,7 +265,7 @@ pub(crate) async fn wait(
         let left = patience.saturating_sub(began.elapsed());
         let step = async {
             if !provisioned {
-                // A service that was proven before needs only the login that follows.
+                // A service whose credential was proven before needs only the login that follows.
                 if ask(host, &container, &probe::reach(service), &mut answer).await? != Login::Done {
                     return Ok::<_, RunError>(Login::NotYet);
                 }
@@ -285,14 +289,14 @@ pub(crate) async fn wait(
                     return Err(refusal(service, asked));
                 }
             }
-            // It will say the same in two minutes.
+            // Waiting does not help, because the answer would stay the same.
             Ok(Ok(Login::Impossible)) => {
                 let of_others = service.phase() != Phase::Sealed && service.external().is_none();
                 let (service, tail) = (service.name().to_owned(), last_lines(&answer));
                 return Err(RunError::Impossible { service, tail, of_others });
             }
             Ok(Ok(Login::NotYet)) | Err(_) => refusals = 0,
-            // A container that the engine is restarting cannot run commands. `look` finds out more.
+            // The engine cannot run commands in a container that it is restarting. `look` finds out more.
             Ok(Err(RunError::Engine { .. })) => refusals = 0,
             Ok(Err(other)) => return Err(other),
         }
@@ -304,7 +308,7 @@ pub(crate) async fn wait(
     Err(RunError::NotReady { service: service.name().to_owned(), seconds, tail })
 }
 
-/// Says why a service refuses a login.
+/// Returns the error for a login that a service refuses.
 fn refusal(service: &ServiceRecord, asked: Asked) -> RunError {
     let name = service.name().to_owned();
     match (asked, service.external()) {
@@ -320,7 +324,7 @@ fn refusal(service: &ServiceRecord, asked: Asked) -> RunError {
     }
 }
 
-/// Who logs in.
+/// The user that logs in.
 #[derive(Clone, Copy)]
 enum Asked {
     /// The service's administrator.
@@ -329,14 +333,14 @@ enum Asked {
     App,
 }
 
-/// The last lines of an answer.
+/// Returns the last three lines of an answer.
 fn last_lines(answer: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(answer);
     let lines: Vec<String> = text.lines().map(str::to_owned).collect();
     lines[lines.len().saturating_sub(3)..].to_vec()
 }
 
-/// Fails if the container keeps exiting, which is assumed after its second restart since the first look.
+/// Returns an error if the container keeps exiting. That is assumed after its second restart since the first call.
 async fn look(
     host: &Engine,
     project: &Project,
@@ -347,7 +351,7 @@ async fn look(
     let container = &project.service(service.name());
     let Some(state) = containers::inspect(host, project, container).await? else { return Ok(()) };
     let restarts = state.restart_count.unwrap_or(0);
-    // While the container runs, the engine reports the code 0. The container's own code is there once it has ended
+    // While the container runs, the engine reports the code 0. The container's own code is known once it has ended
     // again.
     if restarts - *before.get_or_insert(restarts) >= 2 && !containers::is_running(&state) {
         let code = state.state.as_ref().and_then(|state| state.exit_code).unwrap_or(-1);
@@ -361,13 +365,13 @@ async fn look(
 ///
 /// # Errors
 ///
-/// [`RunError::Engine`].
+/// Returns [`RunError::Engine`].
 pub(crate) async fn refuses(host: &Engine, project: &Project, service: &ServiceRecord) -> Result<bool, RunError> {
     let container = project.service(service.name());
     Ok(login(host, &container, service, &mut Vec::new()).await? == Login::Refused)
 }
 
-/// Logs in with the credential. During a rotation either of the two credentials is enough.
+/// Logs in with the credential. During a rotation, either of the two credentials is enough.
 async fn login(
     host: &Engine,
     container: &str,
@@ -381,11 +385,11 @@ async fn login(
     ask(host, container, &probe::login(service, Which::Next), answer).await
 }
 
-/// Runs a probe in the service's container. If it fails, `answer` becomes its output.
+/// Runs a probe in the service's container. If the probe fails, `answer` becomes its output.
 ///
 /// # Errors
 ///
-/// [`RunError::Engine`].
+/// Returns [`RunError::Engine`].
 pub(crate) async fn ask(
     host: &Engine,
     container: &str,

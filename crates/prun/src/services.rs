@@ -1,4 +1,5 @@
-//! The services of a project on their way to the plan: added to the ledger, started, proven, taken out.
+//! Brings the services of a project to the plan: adds them to the ledger, starts them, proves their credentials, and
+//! stops those that the plan does not have.
 
 use std::cell::RefCell;
 
@@ -16,7 +17,7 @@ use crate::service::{self, Effect};
 use crate::state::LockedState;
 use crate::values::external::Logins;
 
-/// The services, and what their way needs.
+/// The services of a project, and everything that is needed to bring them to the plan.
 pub(crate) struct Services<'a> {
     pub(crate) host: &'a Engine,
     pub(crate) project: &'a Project,
@@ -32,7 +33,8 @@ impl Services<'_> {
     ///
     /// # Errors
     ///
-    /// [`RunError::ExistingVolume`]; [`CommandError`] where the plan and the data do not fit.
+    /// Returns [`RunError::ExistingVolume`] if there is data whose password is unknown, and a [`CommandError`] if the
+    /// plan does not fit the data.
     pub(crate) async fn add(&mut self) -> Result<bool, RunError> {
         let mut changed = self.ledger.services().is_empty();
         for planned in self.plan.services() {
@@ -49,7 +51,7 @@ impl Services<'_> {
                 None => {}
             }
             changed |= self.connect(planned)?;
-            // Unless the plan names an image, the one that made the data stays.
+            // Unless the plan names an image, the service keeps the image that made its data.
             let other =
                 |image: &&String| self.ledger.service(&planned.name).is_some_and(|known| known.image() != **image);
             if let Some(image) = planned.image.as_ref().filter(other) {
@@ -61,7 +63,7 @@ impl Services<'_> {
         Ok(changed)
     }
 
-    /// Takes over what the plan says of a server that others run.
+    /// Copies into the ledger what the plan says of an external service, and returns whether the ledger changed.
     fn connect(&mut self, planned: &PlannedService) -> Result<bool, RunError> {
         let Some(external) = &planned.external else { return Ok(false) };
         if let Some(login) = self.logins.take(&planned.name) {
@@ -81,11 +83,13 @@ impl Services<'_> {
         }
     }
 
-    /// Makes sure that every service runs and accepts its credential, which must be sealed by now.
+    /// Makes sure that every service runs and accepts its credential. The ledger with the credentials must be sealed
+    /// before.
     ///
     /// # Errors
     ///
-    /// Those of [`service::wait`] and of the engine. Nothing that runs is touched before every image is there.
+    /// Returns the errors of [`service::wait`] and of the engine. If an image is missing, nothing that runs is
+    /// touched.
     pub(crate) async fn start(&mut self, locked: &LockedState<'_>) -> Result<(), RunError> {
         let planned: Vec<&ServiceRecord> =
             self.ledger.services().iter().filter(|service| self.plan.wants(service.name())).collect();
@@ -129,7 +133,7 @@ impl Services<'_> {
         let reset: Vec<String> = planned.iter().filter(is_reset).map(|service| name_of(&service)).collect();
         proven.iter().for_each(|name| self.ledger.prove(name));
         locked.seal_ledger(self.ledger).await?;
-        // A service that set new passwords was started in a special way for that; it is started again in the usual way.
+        // A service that set new passwords was started in a special way. It is started again in the normal way.
         for service in self.ledger.services().iter().filter(|service| reset.contains(&service.name().to_owned())) {
             let image = images::find(self.host, service.image(), &self.edge.stderr).await?;
             service::start(self.host, self.project, self.ledger, service, &image).await?;
@@ -159,11 +163,11 @@ impl Services<'_> {
         self.edge.stderr.fact("service", &text);
     }
 
-    /// Stops services that are no longer part of the plan; their data and credentials stay.
+    /// Stops the services that are no longer part of the plan. Their data and credentials stay.
     ///
     /// # Errors
     ///
-    /// [`RunError::Engine`].
+    /// Returns [`RunError::Engine`].
     pub(crate) async fn retire(&self) -> Result<(), RunError> {
         for service in self.ledger.services().iter().filter(|service| !self.plan.wants(service.name())) {
             let container = self.project.service(service.name());
@@ -195,7 +199,7 @@ fn new_service<'a>(planned: &'a PlannedService, image: &'a str) -> NewService<'a
     }
 }
 
-/// Checks that a service of the plan is the one that the data is of.
+/// Checks that a service of the plan fits the data that the ledger has under its name.
 fn check(planned: &PlannedService, known: &ServiceRecord) -> Result<(), CommandError> {
     let service = planned.name.clone();
     if known.kind() != planned.kind {
@@ -212,11 +216,12 @@ fn check(planned: &PlannedService, known: &ServiceRecord) -> Result<(), CommandE
     }
 }
 
-/// Checks that no running container of others uses a volume: two servers on one folder destroy the data in it.
+/// Checks that no running container of others uses a volume, because two servers on one folder destroy the data in
+/// it.
 ///
 /// # Errors
 ///
-/// [`CommandError::VolumeInUse`]; [`RunError::Engine`].
+/// Returns [`CommandError::VolumeInUse`] or [`RunError::Engine`].
 pub(crate) async fn check_volume(host: &Engine, project: &Project, volume: &str) -> Result<(), RunError> {
     if volume.is_empty() {
         return Ok(());

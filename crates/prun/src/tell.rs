@@ -1,4 +1,5 @@
-//! Turns errors into explanations for people: what went wrong, where, and what to do. No other module explains errors.
+//! Turns errors into explanations for people: what went wrong, where, and what to do. No other module explains
+//! errors.
 
 use std::process::ExitCode;
 
@@ -18,13 +19,13 @@ use crate::values::error::ValuesError;
 /// The exit code of an init command that was ended by its `timeout`.
 const TIMED_OUT: i64 = pshim::TIMED_OUT as i64;
 
-/// The code of a program that does not exist.
+/// The exit code for a program that does not exist.
 const NOT_FOUND: i64 = pshim::NOT_FOUND as i64;
 
 /// The exit code of a command that SIGKILL ended, as shells report it: 128 plus the signal's number.
 const KILLED: i64 = 128 + 9;
 
-/// Prints why a command ended without a result, and returns the exit code.
+/// Prints the reason why a command ended without a result, and returns the exit code.
 #[must_use]
 pub(crate) fn report(failure: &Failure, printer: &Printer, codes: Codes) -> ExitCode {
     let (diagnostic, printer) = match failure {
@@ -180,7 +181,8 @@ pub(crate) fn diagnostic(error: &RunError) -> Diagnostic {
     }
 }
 
-/// Explains a pull that failed: the app's image can be built, that of a service has a name in the manifest.
+/// Explains a pull that failed. The advice differs: an app's image can be built, and a service's image is named in
+/// the manifest.
 fn pull(failure: &PullFailure) -> Diagnostic {
     let diagnostic = Diagnostic::error(failure.to_string(), Exit::Failed)
         .note(format!("the engine says: {}", message(&failure.source)));
@@ -202,7 +204,7 @@ fn pull(failure: &PullFailure) -> Diagnostic {
     }
 }
 
-/// Shows the end of an instance's log, and how to see the rest of it.
+/// Adds the end of an instance's log, and tells how to see the rest.
 fn log(diagnostic: Diagnostic, tail: &[String]) -> Diagnostic {
     match tail.len() {
         0 => diagnostic.note("its log is empty"),
@@ -211,14 +213,14 @@ fn log(diagnostic: Diagnostic, tail: &[String]) -> Diagnostic {
     }
 }
 
-/// Advises on an instance that does not become healthy, by the last answer of its check.
+/// Returns advice on an instance that does not become healthy, chosen by the last answer of its check.
 fn unhealthy(answer: &Answer) -> Vec<String> {
     let time = "`start` of health in app.toml, or --wait SECONDS, gives it more time".to_owned();
     match answer {
         Answer::Status { status: 404, .. } => {
             vec!["health = { http = \"/PATH\" } in app.toml names a page of the app that answers below 400".to_owned()]
         }
-        // 400 is Django's answer to a host that it does not serve, 403 that of Rails, 421 that of servers of HTTP.
+        // Django answers 400 if it does not serve the host, Rails answers 403, and HTTP servers answer 421.
         Answer::Status { status: 400 | 403 | 421, .. } => vec![
             "many apps refuse a host that they do not know: health = { …, host = \"shop.example\" } names one that it serves"
                 .to_owned(),
@@ -239,7 +241,7 @@ fn unhealthy(answer: &Answer) -> Vec<String> {
     }
 }
 
-/// Explains a plan that cannot be followed.
+/// Explains why the flags and the manifest do not make a plan.
 fn plan(error: &PlanError) -> Diagnostic {
     let plain = Diagnostic::error(error.to_string(), Exit::Usage);
     match error {
@@ -286,7 +288,7 @@ fn plan(error: &PlanError) -> Diagnostic {
     }
 }
 
-/// Advises on a service that cannot do something, by its answer.
+/// Returns advice on a service that cannot do something, chosen by its answer.
 fn impossible(service: &str, tail: &[String], of_others: bool) -> String {
     let says = |what: &str| tail.iter().any(|line| line.contains(what));
     let lacks = |what: &str| tail.iter().any(|line| line.contains(what) && line.ends_with("does not exist"));
@@ -309,7 +311,7 @@ fn impossible(service: &str, tail: &[String], of_others: bool) -> String {
     }
 }
 
-/// Explains values that cannot be put together.
+/// Explains values that cannot be composed.
 fn values(error: &ValuesError) -> Diagnostic {
     let plain = Diagnostic::error(error.to_string(), Exit::Usage);
     match error {
@@ -335,7 +337,7 @@ fn values(error: &ValuesError) -> Diagnostic {
     }
 }
 
-/// Explains a state that cannot be opened or changed.
+/// Explains why a state cannot be opened or changed.
 fn state(error: &StateError) -> Diagnostic {
     let store = Diagnostic::error(error.to_string(), Exit::Store);
     let usage = Diagnostic::error(error.to_string(), Exit::Usage);
@@ -388,7 +390,7 @@ fn state(error: &StateError) -> Diagnostic {
     }
 }
 
-/// Explains a subcommand that cannot do what its command line asks for.
+/// Explains why a subcommand cannot do what its command line asks for.
 fn command(error: &CommandError) -> Diagnostic {
     let usage = Diagnostic::error(error.to_string(), Exit::Usage);
     let failed = Diagnostic::error(error.to_string(), Exit::Failed);

@@ -12,7 +12,7 @@ pub enum Action<'a, 'b> {
         patience: u32,
         /// Whether the init commands run.
         init: bool,
-        /// The command's name and when it runs; without a schedule the program becomes the command.
+        /// The name and the schedule of the command. Without a schedule, the program becomes the command.
         job: Option<Job<'a>>,
         /// The app's command.
         command: &'b [&'a [u8]],
@@ -48,12 +48,12 @@ pub enum Action<'a, 'b> {
     },
 }
 
-/// A command that runs by a schedule, at most once at a time in the whole project.
+/// A command that runs by a schedule. Only one container of the project runs it at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Job<'a> {
-    /// The process's name, which is also that of its lock.
+    /// The process's name. The name of its lock contains it.
     pub name: &'a [u8],
-    /// When it runs.
+    /// The times at which the command runs.
     pub schedule: Schedule,
 }
 
@@ -68,7 +68,7 @@ pub struct Request<'a, 'b> {
     pub path: &'a [u8],
     /// How long the whole exchange may take, in milliseconds.
     pub patience: u32,
-    /// The name in `Host`.
+    /// The name in the `Host` header.
     pub host: &'a [u8],
     /// Further headers, each a line without its end.
     pub headers: &'b [&'a [u8]],
@@ -121,7 +121,7 @@ impl<'a, 'b> Action<'a, 'b> {
     }
 }
 
-/// Whether a text can be part of a file's name.
+/// Returns whether a text can be part of a file's name.
 fn is_name(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
 }

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 /// The beginning of the line that names the status of an answer, before the number.
 pub const STATUS: &str = "HTTP status ";
-/// The line for a port at which nobody listens.
+/// The line for a port on which no process listens.
 pub const NOTHING_LISTENS: &str = "nothing listens on the port";
 
 /// The longest head of an answer that is read.
@@ -46,25 +46,25 @@ pub fn is_healthy(status: u16) -> bool {
     (200..400).contains(&status)
 }
 
-/// An answer that is read to its end, so that the app is not cut off while it writes. The head is kept, the body is not.
+/// An answer. It is read to its end, so that the app is not cut off while it writes. Only its head is kept.
 pub struct Answer {
     head: Vec<u8>,
     part: Part,
 }
 
-/// The part of an answer that comes next.
+/// The part of an answer that is read next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Head,
-    /// A body of so many more bytes.
+    /// A body of which this many bytes are missing.
     Counted(u64),
     /// A body that ends with the connection.
     Open,
-    /// The line with a chunk's size; the size so far, and whether its digits have ended.
+    /// The line with a chunk's size: the size that was read so far, and whether its digits have ended.
     Size(u64, bool),
-    /// So many more bytes of a chunk, its line end included.
+    /// A chunk of which this many bytes are missing. The number includes the chunk's line end.
     Chunk(u64),
-    /// The lines behind the last chunk; whether the line that is being read is empty so far.
+    /// The lines after the last chunk. The flag tells whether the current line is empty so far.
     Trailer(bool),
     Nothing,
 }
@@ -76,7 +76,7 @@ impl Default for Answer {
 }
 
 impl Answer {
-    /// Takes the next bytes.
+    /// Reads the next bytes of the answer.
     pub fn push(&mut self, bytes: &[u8]) {
         let mut bytes = bytes;
         while let Some((byte, rest)) = bytes.split_first() {
@@ -117,7 +117,7 @@ impl Answer {
         if self.head.len() < LONGEST_HEAD { Part::Head } else { Part::Nothing }
     }
 
-    /// Finds out from the head how the body ends (RFC 9112, 6.3).
+    /// Reads from the head how the body ends (RFC 9112, 6.3).
     fn body(&self) -> Part {
         if matches!(self.status(), Some(204 | 304)) {
             return Part::Nothing;
@@ -139,13 +139,13 @@ impl Answer {
         }
     }
 
-    /// The status, once it is there.
+    /// Returns the status, once it has arrived.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         status(&self.head)
     }
 
-    /// Whether all of the answer has come. One without a length ends with its connection.
+    /// Returns whether the whole answer has arrived. An answer without a length ends with its connection.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.part == Part::Nothing

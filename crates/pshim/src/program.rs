@@ -1,4 +1,4 @@
-//! The files that a command may stand for.
+//! The files that may hold the program of a command.
 
 use alloc::vec::Vec;
 

@@ -1,20 +1,20 @@
-//! When a scheduled command is due: which second comes next. All times are seconds since 1970, in UTC.
+//! Computes when a scheduled command is due next. All times are seconds since 1970, in UTC.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::number::number;
 
-/// How many days ahead a date is looked for. The 29th of February comes at least every eight years.
+/// How many days ahead a date is searched for. The 29th of February comes at least every eight years.
 const HORIZON: u64 = 9 * 366;
 const DAY: u64 = 24 * 60;
 
-/// When a command is due.
+/// The times at which a command is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Schedule {
-    /// At every multiple of so many seconds.
+    /// At every multiple of this number of seconds.
     Every(u32),
-    /// At the minutes that five sets name; bit N stands for N.
+    /// At the minutes that five sets describe. Bit N of a set stands for the number N.
     Cron {
         /// Minutes, 0 to 59.
         minutes: u64,
@@ -24,7 +24,7 @@ pub enum Schedule {
         days: u64,
         /// Months, 1 to 12.
         months: u64,
-        /// Days of the week, 0 to 6 from Sunday on.
+        /// Days of the week, 0 to 6, beginning with Sunday.
         weekdays: u64,
     },
 }
@@ -47,7 +47,7 @@ impl Schedule {
         }
     }
 
-    /// Reads a schedule from the front of words; returns it with the words behind it.
+    /// Reads a schedule from the front of `words`, and returns it with the remaining words.
     #[must_use]
     pub fn parse<'a, 'b>(words: &'b [&'a [u8]]) -> Option<(Self, &'b [&'a [u8]])> {
         match words {
@@ -69,7 +69,7 @@ impl Schedule {
         }
     }
 
-    /// Finds the first second after `after` at which the command is due; `None` if there is none for years.
+    /// Finds the first second after `after` at which the command is due. Returns `None` if there is none for years.
     #[must_use]
     pub fn next(self, after: u64) -> Option<u64> {
         match self {
@@ -91,19 +91,19 @@ fn has(set: u64, number: u64) -> bool {
     set >> number & 1 == 1
 }
 
-/// Whether a day, counted from 1970, is one of these. Where both days of the month and days of the week are chosen, either
-/// of them is enough, as in cron.
+/// Returns whether a command is due on a day, which is counted from 1970. If the schedule restricts both days of the
+/// month and days of the week, one of them is enough, as in cron.
 fn is_due_on(day: u64, days: u64, months: u64, weekdays: u64) -> bool {
     let (month, of_month) = month_and_day(day);
-    // The first of January 1970 was a Thursday.
+    // 1970-01-01 was a Thursday.
     let (by_day, by_weekday) = (has(days, of_month), has(weekdays, (day + 4) % 7));
     let is_any = days & ALL_DAYS == ALL_DAYS || weekdays & ALL_WEEKDAYS == ALL_WEEKDAYS;
     has(months, month) && if is_any { by_day && by_weekday } else { by_day || by_weekday }
 }
 
-/// Returns the month, from 1, and its day, from 1, of a day that is counted from 1970.
+/// Returns the month and the day of the month, both counted from 1, of a day that is counted from 1970.
 fn month_and_day(day: u64) -> (u64, u64) {
-    // Years that begin in March have their leap day at the end; 400 of them have 146,097 days.
+    // The year is counted from March, so that its leap day is at its end. 400 years have 146,097 days.
     let day = (day + 719_468) % 146_097;
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
     let of_year = day - (365 * year + year / 4 - year / 100);
@@ -111,7 +111,7 @@ fn month_and_day(day: u64) -> (u64, u64) {
     (if month < 10 { month + 3 } else { month - 9 }, of_year - (153 * month + 2) / 5 + 1)
 }
 
-/// Reads a set: hexadecimal digits.
+/// Reads a set from hexadecimal digits.
 fn set(text: &[u8]) -> Option<u64> {
     let text = core::str::from_utf8(text).ok().filter(|text| text.bytes().all(|b| b.is_ascii_hexdigit()))?;
     u64::from_str_radix(text, 16).ok()
@@ -131,7 +131,7 @@ mod tests {
         weekdays: ALL_WEEKDAYS,
     };
 
-    /// The days of 2026-12-01, a Tuesday.
+    /// 2026-12-01, a Tuesday, counted in days from 1970.
     const DECEMBER: u64 = 20_788;
 
     fn cron(minutes: u64, hours: u64, days: u64, months: u64, weekdays: u64) -> Schedule {

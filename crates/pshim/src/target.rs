@@ -1,7 +1,7 @@
 //! The forwarder's list, which says which instances take the connections to which port.
 //!
-//! The list has lines of `PORT HOST PORT`, and a last line `end`. A list without that line was read while it was
-//! being written.
+//! The list has lines of `PORT HOST PORT`, and a last line `end`. If the last line is missing, the list was read
+//! while it was being written.
 
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -1,5 +1,5 @@
-//! A build that is clean: its files are written, its image gets its names and goes to its registries, and people read
-//! about it.
+//! A build that is clean. Its files are written, its image gets its names and is pushed, and the results are
+//! reported.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -17,19 +17,20 @@ use crate::edge::Failure;
 use crate::output::{self, Outputs, Pending};
 use crate::plan::{Caches, ImageName};
 
-/// A build that may give its image names, and its files their places.
+/// A build that was found clean, and that may now be delivered.
 pub(super) struct Cleared<'a> {
     scene: Scene<'a>,
-    /// The image in the engine's store, where the build makes one.
+    /// The image in the engine's store, if the build makes one.
     image: Option<Audited>,
     places: output::CleanOutputs,
     caches: CleanCaches,
     engine_delivery: EngineDelivery,
     builder_delivery: BuilderDelivery,
     result: BuildResult,
-    /// The words by which docker's tools name the record of the build; `None` where the engine keeps none.
+    /// The text with which docker's tools name the record of the build; `None` if the engine does not keep a record.
     record: Option<String>,
-    /// The digests of the parts of an image that several nodes built; empty where one node built all of it.
+    /// The digests of the parts of an image that several nodes built. The list is empty if one node built the whole
+    /// image.
     parts: Vec<String>,
     /// Whether standard output holds a result, so that nothing else may be written there.
     stdout_is_taken: bool,
@@ -44,10 +45,10 @@ enum EngineDelivery {
     NameAndPush,
 }
 
-/// The place to which a builder without an engine brought the image by itself.
+/// The destination to which a builder without an engine brought the image by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum BuilderDelivery {
-    /// Nothing: the image is in files, or in the builder's cache alone.
+    /// There is none: the image is in files, or only in the builder's cache.
     Nothing,
     /// The image is loaded into the engine of the docker context.
     Engine,
@@ -79,13 +80,13 @@ impl<'a> Cleared<'a> {
         Self { scene, image, places, caches, engine_delivery, builder_delivery, result, record, parts, stdout_is_taken }
     }
 
-    /// Names the record that the engine keeps of this build.
+    /// Adds the name of the record that the engine keeps of this build.
     pub(super) fn recorded(mut self) -> Self {
         self.record = Some(local_state::reference(&self.scene, &self.result.reference));
         self
     }
 
-    /// Joins this part of an image with those that other nodes built.
+    /// Joins this part of an image with the parts that other nodes built.
     ///
     /// # Errors
     /// Returns an error if the files of the parts cannot be joined, or if a node did not say what it built.
@@ -109,7 +110,7 @@ impl<'a> Cleared<'a> {
         Ok(self)
     }
 
-    /// Puts the joined image in place of this part in what is said of the result.
+    /// Replaces the description of this part in the result by that of the joined image.
     fn describe(&mut self, image: Option<&Value>) {
         let response = &mut self.result.exporter_response;
         response.retain(|key, _| !key.starts_with("containerimage.") && key != "image.name");
@@ -120,10 +121,10 @@ impl<'a> Cleared<'a> {
         }
     }
 
-    /// Clears a build without secrets: there is nothing to search for.
+    /// Clears a build without secrets, which has nothing to search for.
     ///
     /// # Errors
-    /// When a cache in a folder cannot be tagged, or the engine did not say which image it built.
+    /// Returns an error if a cache in a folder cannot be tagged, or the engine did not say which image it built.
     pub(super) fn without_secrets(
         scene: Scene<'a>,
         mut outputs: Outputs,
@@ -144,7 +145,7 @@ impl<'a> Cleared<'a> {
     /// Carries out one step of the delivery, and reports it.
     ///
     /// # Errors
-    /// What could not be done; everything before it is done.
+    /// Returns the error of the first action that failed. Earlier actions are not undone.
     pub(super) async fn deliver(&mut self, step: DeliveryStep) -> Result<(), Failure> {
         let scene = &self.scene;
         match step {
@@ -168,14 +169,14 @@ impl<'a> Cleared<'a> {
         }
     }
 
-    /// Says where everything is.
+    /// Reports where the results are.
     ///
     /// # Errors
-    /// When the image's ID cannot be written to its file.
+    /// Returns an error if the image's ID cannot be written to its file.
     pub(super) fn finish(self) -> Result<Delivered, Failure> {
         let Self { scene, image, mut builder_delivery, result, record, parts, stdout_is_taken, .. } = self;
         if !parts.is_empty() {
-            // The push of the index was reported.
+            // The push of the index has been reported already.
             builder_delivery = BuilderDelivery::Nothing;
         }
         let id = printed_id(&result).to_owned();
@@ -197,16 +198,16 @@ impl<'a> Cleared<'a> {
         Ok(Delivered { id, stdout_is_taken, metadata })
     }
 
-    /// Takes the build back, because another one of its group is not clean or could not be delivered: its files are
-    /// dropped, and its image goes unless it has a name. Cached steps stay.
+    /// Withdraws the build, because another one of its group is not clean or could not be delivered. Its files are
+    /// dropped, and its image is removed unless it has a name. Cached steps stay.
     pub(super) async fn withdraw(self) {
         drop(self.places);
         self.scene.remove_image(self.image.as_ref().map(Audited::id)).await;
     }
 }
 
-/// A step of the delivery. A group takes each step with all of its builds before the next one, and a name comes after
-/// everything that can fail for another reason.
+/// A step of the delivery. A group does each step with all of its builds before the next step. An image gets its name
+/// after everything else that can fail, except for the push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum DeliveryStep {
     /// The caches are exported.
@@ -224,7 +225,7 @@ impl DeliveryStep {
     pub(super) const ALL: [Self; 4] = [Self::Caches, Self::Files, Self::Names, Self::Push];
 }
 
-/// A build whose image has its names, and whose files are where they belong.
+/// A build that was delivered: its image has its names, and its files are at their destinations.
 pub(super) struct Delivered {
     /// The image's ID, as docker prints it.
     pub(super) id: String,
@@ -245,20 +246,20 @@ async fn name(scene: &Scene<'_>, image: &Audited) -> Result<(), DeliveryError> {
     Ok(())
 }
 
-/// Pushes the image under all of its names.
+/// Pushes the image under each of its names.
 async fn push(scene: &Scene<'_>, image: &Audited, result: &mut BuildResult) -> Result<(), Failure> {
     let mut push = Push::new(scene.site.engine().ok_or(DeliveryError::NoEngine)?, image, scene.edge);
     for name in scene.plan.tags() {
         if let Some(digest) = push.send(name).await? {
             scene.edge.fact("pushed", &format!("{name}  {digest}"));
-            // Docker does the same: from now on the image's digest is the one that the registry has.
+            // As with docker, the image's digest is from now on the one that the registry has.
             result.exporter_response.insert("containerimage.digest".to_owned(), digest);
         }
     }
     Ok(())
 }
 
-/// Says where the image is.
+/// Reports where the image is.
 fn tell(scene: &Scene<'_>, image: Option<&Audited>, by_builder: BuilderDelivery, result: &BuildResult) {
     let (edge, names, id) = (scene.edge, scene.plan.tags(), printed_id(result));
     if by_builder == BuilderDelivery::Registry {
@@ -277,8 +278,8 @@ pub(super) fn built_image(result: &BuildResult) -> Result<Built, DeliveryError> 
     result.image_digest().map(Built::new).ok_or(DeliveryError::NoImage)
 }
 
-/// Returns the image's ID as docker prints it: the digest of the configuration where the engine names one, else that of
-/// the image.
+/// Returns the image's ID as docker prints it: the digest of the configuration if the engine names one, or else the
+/// digest of the image.
 fn printed_id(result: &BuildResult) -> &str {
     let answer = |key: &str| result.exporter_response.get(key).map(String::as_str);
     answer("containerimage.config.digest").or_else(|| answer("containerimage.digest")).unwrap_or_default()

@@ -1,7 +1,7 @@
-//! Builds that run together: one screen, one verdict. A build by itself is a group of one.
+//! Builds that run together, with one screen and one decision about all of them. A single build is a group of one.
 //!
-//! The row of states of [`super`] makes the group: all builds are prepared before any runs, all run at once, all are
-//! examined, and only when every one is clean are they delivered.
+//! A group goes through the states of [`super`]: all builds are prepared before any of them runs, all run at the same
+//! time, and all are examined. They are delivered only if every one is clean.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -36,12 +36,12 @@ pub(crate) struct Group {
     account: Account,
 }
 
-/// What is said of the whole when it is delivered.
+/// The form in which the delivered results are reported.
 #[derive(Debug)]
 enum Account {
-    /// One build. With `--quiet` its image ID is printed. The metadata goes to this file, if there is one.
+    /// One build. With `--quiet`, its image ID is printed. The metadata goes to this file, if there is one.
     OfBuild(Option<PathBuf>),
-    /// A file with what is known of each target.
+    /// The targets of a bake file. The metadata of all targets goes to this file, if there is one.
     OfTargets(Option<PathBuf>),
 }
 
@@ -53,7 +53,7 @@ impl Group {
         Self { members: vec![member], account: Account::OfBuild(metadata) }
     }
 
-    /// Makes a group of these targets; what is known of each goes into one file.
+    /// Makes a group of targets. The metadata of all targets goes into one file.
     pub(crate) fn of_targets(members: Vec<Member>, metadata: Option<PathBuf>) -> Self {
         Self { members, account: Account::OfTargets(metadata) }
     }
@@ -61,13 +61,13 @@ impl Group {
     /// Runs the builds.
     ///
     /// # Errors
-    /// When the secrets cannot be read; everything later is reported behind the redactor.
+    /// Returns an error if the secrets cannot be read. All later errors are reported through the redactor.
     pub(crate) async fn run(self, edge: &Edge) -> Result<Exit, Failure> {
         let Self { members, account } = self;
         let (readings, places) = Readings::read(&members, edge)?;
         let show = members.first().map_or(ProgressMode::Auto, |member| member.order.choices.show());
         let edge = &Edge { quiet: show == ProgressMode::Quiet, ..edge.redacting(&readings.redactor()?) };
-        // From here on an error may quote the engine, so it is explained behind the redactor.
+        // From here on an error may quote the engine, so it is explained through the redactor.
         let outcome = async {
             if let Account::OfTargets(Some(file)) = &account {
                 let stale = |source| PreparationError::Stale { flag: "--metadata-file", file: file.clone(), source };
@@ -105,7 +105,7 @@ impl Group {
     }
 }
 
-/// The part of a member that one node carries out: nearly always the whole.
+/// The part of a member that one node carries out. Nearly always it is the whole member.
 struct Piece {
     /// The member's place in the group.
     number: usize,
@@ -114,8 +114,8 @@ struct Piece {
 }
 
 impl Piece {
-    /// The words by which the part is known among others; `None` where it is the only one. `named` is whether there are
-    /// several members.
+    /// Returns the words that name the part in messages, or `None` if it is the only one. `named` tells whether the
+    /// group has several members.
     fn subject(&self, named: bool) -> Option<String> {
         let platforms = self.share.of_several.then(|| self.share.platforms.join(","));
         let words: Vec<String> = self.member.target.clone().filter(|_| named).into_iter().chain(platforms).collect();
@@ -137,7 +137,7 @@ async fn divide(
     if shares.len() > 1 {
         nodes::check(&member.order)?;
         let parts: Result<Vec<_>, _> = shares.iter().map(|share| member.part(&share.platforms)).collect();
-        // A flag that cannot be followed is reported when the build is prepared.
+        // A flag that cannot be followed is reported later, when the build is prepared.
         if let Some(parts) = parts?.into_iter().collect::<Option<Vec<Member>>>() {
             let piece = |(member, share)| Piece { number, member, share };
             return Ok(parts.into_iter().zip(shares).map(piece).collect());
@@ -149,10 +149,10 @@ async fn divide(
 
 /// One build of a group, in one of its states.
 struct Part<'a, State> {
-    /// The place in the group of the member that this is, or that this is a part of.
+    /// The place in the group of the member to which this build belongs.
     number: usize,
     target: Option<String>,
-    /// The words by which the build is known among others, where there are several.
+    /// The words that name the build in messages, if there are several.
     subject: Option<String>,
     edge: &'a Edge,
     build: State,
@@ -185,23 +185,24 @@ fn joined<'a>(parts: Vec<Part<'a, Cleared<'a>>>) -> Result<Vec<Part<'a, Cleared<
     Ok(whole)
 }
 
-/// The verdict over a group.
+/// The decision about a group.
 enum Decision<'a> {
     /// Every build is clean.
     Clean(Vec<Part<'a, Cleared<'a>>>),
-    /// Nothing of the group is delivered; the reasons were reported.
+    /// Nothing of the group is delivered. The reasons were reported already.
     Refused(Exit),
 }
 
-/// Builds that run at the same time. Those that can be looked at here go first: what the builder itself brings to a
-/// registry leaves when all the others are clean.
+/// The order in which the builds of a group run; builds of one wave run at the same time. Builds whose result stays
+/// on this side of the builder run first. A result that the builder itself pushes cannot be taken back, so those
+/// builds run later, and their results leave the builder only if all searched results of the group are clean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Wave {
-    /// The result comes to where it is examined.
+    /// The result comes to this side of the builder, where it is examined.
     Examined,
-    /// The builder delivers the result, when all builds of the wave are proven.
+    /// The builder delivers the result after all builds of the wave are proven.
     Proven,
-    /// The builder delivers the result, and there is nothing to prove.
+    /// The builder delivers the result, for which there is nothing to search.
     Unsearched,
 }
 
@@ -215,7 +216,7 @@ async fn clear<'a>(
     let naming = if searched && prepared.len() > 1 { Naming::Later } else { Naming::AtOnce };
     let mut waves: BTreeMap<Wave, Vec<Part<'a, Prepared<'a>>>> = BTreeMap::new();
     for part in prepared {
-        // A build without secrets has nothing to be searched for, and its cache is the builder's to export.
+        // A build without secrets has nothing to search for, so the builder itself exports its cache.
         let exports = part.build.exports_caches() && !part.build.has_secrets();
         let leaves_the_builder = part.build.is_delivered_by_builder() || exports;
         let wave = match (leaves_the_builder && searched, part.build.has_secrets()) {
@@ -292,8 +293,8 @@ async fn run<'a>(
     Ok(shown)
 }
 
-/// Reports a build, searches its result, and lets it pass if it is clean; `None` when another build kept it from its
-/// result.
+/// Reports a build, searches its result, and clears it if it is clean. Returns `None` if another build kept this one
+/// from its result.
 async fn examine<'a>(build: Ended<'a>, summary: &Summary) -> Result<Option<Cleared<'a>>, Failure> {
     match build.conclude(summary).await? {
         Some(finished) => Ok(Some(finished.examine().await?.clear().await?)),
@@ -302,7 +303,7 @@ async fn examine<'a>(build: Ended<'a>, summary: &Summary) -> Result<Option<Clear
 }
 
 /// Reports why nothing of the group is delivered, and chooses the exit code: a leak counts most, then a failure, then
-/// what could not be searched.
+/// a result that could not be searched.
 fn report(refusals: &[(&Edge, Failure)], withdrawn: &[String], edge: &Edge) -> Exit {
     if !withdrawn.is_empty() {
         edge.fact(
@@ -316,7 +317,7 @@ fn report(refusals: &[(&Edge, Failure)], withdrawn: &[String], edge: &Edge) -> E
     let mut exits = Vec::new();
     let mut stopped = false;
     for (edge, failure) in refusals {
-        // One word about the end that somebody asked for is enough.
+        // If the user stopped the builds, one message about that is enough.
         if matches!(failure, Failure::Ending(_)) && std::mem::replace(&mut stopped, true) {
             continue;
         }
@@ -327,8 +328,8 @@ fn report(refusals: &[(&Edge, Failure)], withdrawn: &[String], edge: &Edge) -> E
     first(&|exit| *exit == Exit::Leak).or(failed).or(first(&|_| true)).unwrap_or(Exit::Failed)
 }
 
-/// Delivers every build, each step with all of them before the next one, and says what is known of them. Where a step
-/// fails, no build goes on to a later one: an image that has no name by then goes.
+/// Delivers every build and reports the results. Each step is done for all builds before the next step begins. If a
+/// step fails, no build goes on to a later step, and images that have no name by then are removed.
 async fn deliver(mut parts: Vec<Part<'_, Cleared<'_>>>, account: &Account, edge: &Edge) -> Result<Exit, Failure> {
     for step in DeliveryStep::ALL {
         let mut failed = None;
@@ -355,7 +356,7 @@ async fn deliver(mut parts: Vec<Part<'_, Cleared<'_>>>, account: &Account, edge:
             Account::OfTargets(_) => drop(documents.insert(target.unwrap_or_default(), metadata)),
             Account::OfBuild(file) => {
                 write_metadata(file.as_ref(), &metadata)?;
-                // Docker does the same: an archive on standard output stands there alone.
+                // As with docker, standard output gets nothing else if it gets an archive.
                 if edge.quiet && !stdout_is_taken {
                     edge.stdout.line(&id);
                 }

@@ -1,5 +1,5 @@
-//! The push of an image that several nodes built: each node has pushed its part by digest, and one index of all parts gets
-//! the names. The index is written last, so that a name never stands for a part.
+//! Pushes an image that several nodes built. Each node has already pushed its part by digest. Here one index of all
+//! parts gets the names. It is written last, so a name never stands for a single part.
 
 use pimage::Digest;
 use serde_json::Value;
@@ -11,8 +11,8 @@ use crate::edge::{Edge, Failure};
 use crate::joined;
 use crate::plan::ImageName;
 
-/// Writes the index of the parts, which lie in the repository of each name, under every name. Returns the index's
-/// descriptor.
+/// Writes the index of the parts under every name, and returns the index's descriptor. The parts must be in the
+/// repository of each name.
 ///
 /// # Errors
 /// Returns an error if a registry does not have a part, or does not accept the index.

@@ -1,7 +1,8 @@
-//! Notes beside docker's builders, by which `docker buildx history` names the records that the engine keeps of builds.
+//! Writes the notes with which `docker buildx history` names the records that the engine keeps of builds. The notes
+//! are stored with docker's builders.
 //!
-//! Only builds without secrets have a record there. Source: docker/buildx `localstate` (`refs/BUILDER/NODE/ID` in the folder
-//! of the builders).
+//! Only builds without secrets have such a record. Source: docker/buildx `localstate` (`refs/BUILDER/NODE/ID` in the
+//! folder of the builders).
 
 use std::fs;
 use std::io;
@@ -14,19 +15,20 @@ use serde_json::json;
 use super::scene::Scene;
 use crate::files::replace::replace;
 
-/// Returns the words by which docker's tools name the record of a build: the builder, the node and the build's id.
+/// Returns the text with which docker's tools name the record of a build: the builder, the node and the build's id.
 pub(super) fn reference(scene: &Scene<'_>, id: &str) -> String {
     format!("{}/{}/{id}", scene.node.builder, scene.node.node)
 }
 
-/// Notes which folder and which Dockerfile a build reads. Without the note the record has no name, which harms no build.
+/// Notes which folder and which Dockerfile a build reads. A failure to write the note only means that the record has
+/// no name.
 pub(super) fn note(scene: &Scene<'_>, id: &BuildId) {
     let (Some(builders), Some(context)) = (Environment::of_process().builders_folder(), scene.plan.context_folder())
     else {
         return;
     };
     let names = [&scene.node.builder, &scene.node.node];
-    // An address is not the name of a folder.
+    // An address cannot be the name of a folder.
     if names.iter().any(|name| name.contains('/') || name.starts_with('.')) {
         return;
     }
@@ -36,7 +38,7 @@ pub(super) fn note(scene: &Scene<'_>, id: &BuildId) {
 
 fn write(folder: &Path, id: &BuildId, context: &Path, dockerfile: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    // The path of the Dockerfile is one of this machine, or words such as `standard input`.
+    // The Dockerfile is a path of this machine, or a text such as `standard input`.
     let dockerfile = if dockerfile.is_absolute() { dockerfile } else { Path::new("") };
     let note = json!({ "Target": "default", "LocalPath": context, "DockerfilePath": dockerfile });
     replace(&folder.join(id.as_str()), note.to_string().as_bytes())

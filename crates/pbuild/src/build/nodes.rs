@@ -1,8 +1,8 @@
-//! The division of a build among the nodes of its builder: each platform is built on one node.
+//! Divides a build among the nodes of its builder: each platform is built on one node.
 //!
-//! Sources: docker/buildx `build/driver.go` (`nodeResolver`) for which nodes fit a platform. Where several nodes fit equally
-//! well buildx takes the first; here a build of the same folder and Dockerfile always takes the same one, which has its
-//! cache, and builds of different projects spread over all of them.
+//! Sources: docker/buildx `build/driver.go` (`nodeResolver`) for the nodes that fit a platform. If several nodes fit
+//! equally well, buildx takes the first one. This module always takes the same node for the same folder and
+//! Dockerfile, because that node has its cache. Builds of different projects are spread over all nodes.
 
 use pengine::{BuilderNode, platform};
 use sha2::{Digest as _, Sha256};
@@ -16,7 +16,7 @@ use crate::site::CommonSites;
 pub(super) struct NodeShare {
     /// The node.
     pub(super) node: BuilderNode,
-    /// The platforms that the node builds; empty if the build names no platform.
+    /// The platforms that the node builds. The list is empty if the build names no platform.
     pub(super) platforms: Vec<String>,
     /// Whether other nodes build the other platforms.
     pub(super) of_several: bool,
@@ -25,18 +25,18 @@ pub(super) struct NodeShare {
 /// A build that several nodes of the builder cannot carry out together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NotDivisible {
-    /// The files come on standard input, and can be sent to one node alone.
+    /// The files come on standard input, so they can be sent to only one node.
     StandardInput,
     /// Each node would write its own cache to the same place.
     Caches(String),
 }
 
-/// A node, as far as it decides which platforms the node builds.
+/// A node, with the facts that decide which platforms it builds.
 struct Candidate<'a> {
     name: &'a str,
     /// The platforms that the owner of the builder set for the node.
     configured: &'a [String],
-    /// The platforms that the node itself lists.
+    /// The platforms that the node itself reports.
     offered: Vec<String>,
 }
 
@@ -69,9 +69,10 @@ impl Candidate<'_> {
     }
 }
 
-/// Divides the platforms of a build among the nodes of its builder. Nodes that do not answer are left out with a warning.
+/// Divides the platforms of a build among the nodes of its builder. Nodes that do not answer are left out with a
+/// warning.
 ///
-/// `recipe` stands for the folder and the Dockerfile.
+/// `recipe` identifies the folder and the Dockerfile.
 ///
 /// # Errors
 /// Returns an error if no node answers.
@@ -83,7 +84,7 @@ pub(super) async fn divide(
     (with_secrets, tls): (bool, Tls),
 ) -> Result<Vec<NodeShare>, Failure> {
     let nodes = match <[BuilderNode; 1]>::try_from(nodes) {
-        // The only node builds everything, and is reached when the build is ready.
+        // A single node builds everything. It is reached only when the build is prepared.
         Ok([node]) => return Ok(vec![NodeShare { node, platforms: platforms.to_vec(), of_several: false }]),
         Err(nodes) => nodes,
     };
@@ -132,10 +133,11 @@ pub(super) fn check(order: &BuildOrder) -> Result<(), NotDivisible> {
     }
 }
 
-/// Chooses a node for each platform, and returns the nodes' places in the list.
+/// Chooses a node for each platform, and returns the indexes of the chosen nodes.
 ///
-/// What the owner configured counts first, and it counts alone if it covers every platform; then what the nodes offer; then
-/// what a node can run although it does not list it. A platform that fits no node goes to the first one, as with buildx.
+/// The owner's configuration counts first. It is the only thing that counts if it covers every platform. Then come
+/// the platforms that the nodes report, and then platforms that a node can run although it does not list them. A
+/// platform that fits no node goes to the first one, as with buildx.
 fn choose(nodes: &[Candidate<'_>], platforms: &[String], recipe: &str) -> Vec<usize> {
     let mut chosen = Vec::new();
     for fit in Fit::ALL {
@@ -154,8 +156,8 @@ fn choose(nodes: &[Candidate<'_>], platforms: &[String], recipe: &str) -> Vec<us
     chosen.into_iter().map(Option::unwrap_or_default).collect()
 }
 
-/// Returns the weight of a node for a recipe; the node with the highest weight builds it. If a node is added or removed,
-/// only the recipes that it wins, or won, move (rendezvous hashing).
+/// Returns the weight of a node for a recipe. The node with the highest weight builds the recipe. If a node is added
+/// or removed, only the recipes of that node move (rendezvous hashing).
 fn weight(node: &str, recipe: &str) -> [u8; 32] {
     Sha256::new().chain_update(node).chain_update([0]).chain_update(recipe).finalize().into()
 }
@@ -191,10 +193,11 @@ mod tests {
     fn each_platform_goes_to_the_node_that_fits_it_best() {
         let both = ["a:;linux/amd64 linux/386", "b:;linux/arm64 linux/arm/v7"];
         assert_eq!(chosen(&both, "linux/amd64 linux/arm64 linux/arm", "r"), [0, 1, 1]);
-        // An emulator of the first node counts less than what the owner configured for the second.
+        // The second node's configuration counts more than the emulator that the first node reports.
         let emulating = ["a:;linux/amd64 linux/arm64", "b:linux/arm64;linux/arm64"];
         assert_eq!(chosen(&emulating, "linux/arm64", "r"), [1]);
-        // A lower variant runs on a higher one; a platform that nobody has goes to the first node.
+        // A program for a lower variant runs on a machine of a higher one. A platform that no node has goes to the
+        // first node.
         assert_eq!(chosen(&both, "linux/arm/v6", "r"), [1]);
         assert_eq!(chosen(&both, "linux/riscv64", "r"), [0]);
         assert_eq!(chosen(&both, "", "r"), Vec::<usize>::new());
@@ -206,7 +209,7 @@ mod tests {
         let places: Vec<usize> =
             (0..60).map(|project| chosen(&nodes, "linux/amd64", &format!("r{project}"))[0]).collect();
         assert_eq!(places.iter().collect::<BTreeSet<_>>().len(), 3, "every node has projects");
-        // A node that goes takes only its own projects along, and another order of the nodes changes nothing.
+        // If a node is removed, only its own projects move. The order of the nodes does not matter.
         let turned = ["c:;linux/amd64", "a:;linux/amd64"];
         for (project, before) in places.iter().enumerate().filter(|(_, before)| **before != 1) {
             let after = chosen(&turned, "linux/amd64", &format!("r{project}"))[0];

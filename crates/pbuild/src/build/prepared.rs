@@ -1,4 +1,4 @@
-//! A build of which everything is known, and nothing has run.
+//! A build that is completely known, and that has not run yet.
 
 use std::sync::Arc;
 
@@ -42,17 +42,17 @@ pub(super) struct Prepared<'a> {
     outputs: Outputs,
     extras: Extras,
     agents: LentAgents,
-    /// The engine's own address, where an extra host of the build asks for it.
+    /// The engine's own address, if an extra host of the build asks for it.
     gateway: Option<String>,
-    /// The targets that it builds on.
+    /// The targets on which this one builds.
     inner: Vec<InnerTarget>,
 }
 
 impl<'a> Prepared<'a> {
-    /// Reaches the builder, settles the recipe, and checks everything that can be checked before anything runs.
+    /// Reaches the builder, completes the recipe, and checks everything that can be checked before the build runs.
     ///
     /// # Errors
-    /// What keeps this build from starting here.
+    /// Returns the first reason why this build cannot start here.
     pub(super) async fn new(
         order: BuildOrder,
         (secrets, inner): (Secrets, Vec<InnerMember>),
@@ -64,7 +64,7 @@ impl<'a> Prepared<'a> {
         let extras = extras?;
         extras.caches.left_out().iter().for_each(|why| edge.stderr.warning(why));
         if !secrets.is_empty() {
-            // Whatever is wrong with their flags is reported before anything is asked.
+            // Mistakes in these flags are reported before the builder gets any request.
             Group::of(&extras.caches)?;
         }
         let clone = git_context::clone(&mut plan, &secrets, edge).await?;
@@ -98,27 +98,27 @@ impl<'a> Prepared<'a> {
         Ok(prepared)
     }
 
-    /// Whether the engine gets exactly what docker would send: there is no secret, no configuration, and no target that
-    /// the build needs.
+    /// Returns whether the engine gets exactly the request that docker would send: there is no secret, no
+    /// configuration, and no target on which this one builds.
     fn has_nothing_to_inject(&self) -> bool {
         !self.has_secrets() && self.scene.configuration().is_empty() && self.inner.is_empty()
     }
 
-    /// Whether there is anything to search for.
+    /// Returns whether there is anything to search for.
     pub(super) fn has_secrets(&self) -> bool {
         !self.scene.secrets.is_empty()
     }
 
-    /// Whether the builder itself brings the result to where others see it, so that it must be proven before.
+    /// Returns whether the builder itself brings the result to others, so that the result must be proven before that.
     pub(super) fn is_delivered_by_builder(&self) -> bool {
         self.outputs.needs_proof()
     }
 
-    /// Starts the build: as docker does where nothing is injected, else without a name, with the secrets at hand and
-    /// the search behind it.
+    /// Starts the build. If there is nothing to inject, it starts as docker would start it. Otherwise it starts
+    /// without a name, with access to the secrets and with a search at its end.
     ///
     /// # Errors
-    /// When the builder does not answer.
+    /// Returns an error if the builder does not answer.
     pub(super) async fn start(
         mut self,
         (updates, pane): (mpsc::Sender<StatusUpdate>, Pane),
@@ -140,10 +140,10 @@ impl<'a> Prepared<'a> {
         Ok(Running { scene, outputs, flags: extras.caches, agents, request, updates, pane, guarded })
     }
 
-    /// Makes the request for a build whose steps get secrets or configuration, and everything that guards it.
+    /// Makes the request for a build whose steps get secrets or configuration, and everything that guards the build.
     async fn guard(&mut self, pane: &Pane, company: &Company) -> Result<(BuildRequest, Guarded), Failure> {
         let scene = &self.scene;
-        // The layers that a base hides under others are in its export alone.
+        // Only an export of a base shows the layers that the base hides under others.
         let gated = !scene.secrets.is_empty() && scene.choices.base() == BaseSearch::Merged;
         let named = gated || !scene.secrets.binding.is_shared();
         let identity = async { if named { scene.site.identity().await } else { None } };
@@ -151,8 +151,8 @@ impl<'a> Prepared<'a> {
         let (before, identity, attached) = scene.edge.cancellation.unless_cancelled(looking).await?;
         let bases = identity.as_deref().filter(|_| gated).and_then(|builder| clean_bases(scene, builder));
         let pending = scene.secrets.binding.pending(scene.secrets.shared(), identity.as_deref());
-        // Documents that cannot be read back are left out, unless a flag asks for them: then the whole image is
-        // searched.
+        // Attestations that cannot be read back are left out. If a flag asks for them, the whole image is searched
+        // instead.
         let usual = match scene.secrets.is_empty() {
             true => self.has_usual_attestations().await?,
             false => attached.is_some(),
@@ -193,7 +193,8 @@ impl<'a> Prepared<'a> {
         Ok((request, Guarded { injection, context, before, attached, attestations, caches }))
     }
 
-    /// The names that the image may have at once: with public configuration alone there is nothing to prove.
+    /// Returns the names that the image may have at once. With public configuration alone there is nothing to prove,
+    /// so these are all names.
     fn names_before_search(&self, naming: Naming) -> Vec<String> {
         match naming == Naming::AtOnce && self.scene.secrets.is_empty() {
             true => self.scene.plan.tags().iter().map(ToString::to_string).collect(),
@@ -221,7 +222,7 @@ impl<'a> Prepared<'a> {
         }
     }
 
-    /// Returns the attestations of this build. `usual` adds those that docker asks for by itself.
+    /// Returns the attestations of this build. `usual` adds the ones that docker makes by default.
     fn attestations(&self, usual: bool) -> Attestations {
         let mut attestations = self.extras.attestations.clone();
         if usual {
@@ -230,16 +231,16 @@ impl<'a> Prepared<'a> {
         attestations
     }
 
-    /// Whether docker would ask for attestations by itself.
+    /// Returns whether docker would make attestations by default.
     async fn has_usual_attestations(&self) -> Result<bool, Failure> {
         Ok(match self.scene.image_store().await? {
             Some(store) => store == ImageStore::Containerd,
-            // An image that an engine loads would lose them in its own store.
+            // An engine that loads the image would drop them from its own store.
             None => !self.outputs.loads(),
         })
     }
 
-    /// Makes the request to BuildKit, with an exporter for each place.
+    /// Makes the request to BuildKit, with an exporter for each destination.
     fn request(&self, names: &[String], attestations: &Attestations) -> BuildRequest {
         let scene = &self.scene;
         let mut request = scene.plan.request(Environment::of_process().docker_folder(), self.gateway.as_deref());
@@ -247,8 +248,8 @@ impl<'a> Prepared<'a> {
         request.agents = self.agents.agents().clone();
         request.cache_imports = self.extras.caches.imports().to_vec();
         request.content.0.extend(self.extras.caches.sources().0);
-        // The engine fetches a git context before the build graph exists. Only the graph names secrets, so the git
-        // tokens are listed here.
+        // The engine fetches a git context before the build graph exists. Secrets are otherwise named in the graph,
+        // so the git tokens have to be listed here.
         let of_git = |name: &&str| name.starts_with("GIT_AUTH_TOKEN") || name.starts_with("GIT_AUTH_HEADER");
         let in_build = scene.secrets.delivered().filter(|secret| secret.scope().in_build());
         request.frontend_secrets =
@@ -268,19 +269,19 @@ impl<'a> Prepared<'a> {
         request
     }
 
-    /// Whether the build exports caches that are more than names of the image's layers.
+    /// Returns whether the build exports caches other than inline ones, which are a part of the image.
     pub(super) fn exports_caches(&self) -> bool {
         self.extras.caches.exports().iter().any(|entry| entry.kind != "inline")
     }
 
-    /// Has BuildKit itself write the caches to where the user wants them, as in a build without secrets.
+    /// Lets BuildKit itself write the caches to the user's destinations, as in a build without secrets.
     fn exporting_caches(&self, mut request: BuildRequest) -> BuildRequest {
         request.cache_exports = self.extras.caches.exports().to_vec();
         request.content.0.extend(self.extras.caches.destinations().0);
         request
     }
 
-    /// Names the project and the builder, which have private folders of their own.
+    /// Names the project and the builder, so that each pair of them has its own private folders.
     fn owner(&self) -> String {
         let scene = &self.scene;
         let project = scene.project();
@@ -292,7 +293,7 @@ impl<'a> Prepared<'a> {
         format!("{}\n{builder}", project.display())
     }
 
-    /// Refuses what this store or this builder cannot do.
+    /// Refuses requests that this store or this builder cannot carry out.
     async fn check_store(&self) -> Result<(), Failure> {
         let (scene, outputs) = (&self.scene, &self.outputs);
         let asks_for_attestations = self.extras.attestations.asked_for();
@@ -307,8 +308,9 @@ impl<'a> Prepared<'a> {
             return Err(PreparationError::NotInThisStore(what).into());
         }
         if let (Some(archive), Some(_)) = (image, outputs.store()) {
-            // Each exporter makes an image of its own, with attestations of its own, and the builder says the digest of
-            // only one: nobody could say which of them lies in the store without a name, to name it or to remove it.
+            // Each exporter makes its own image with its own attestations, and the builder reports the digest of only
+            // one. The image that stays in the store without a name would be unknown, so it could be neither named
+            // nor removed.
             return Err(PreparationError::ArchiveAndStore(archive.to_string()).into());
         }
         if outputs.count() > 1 {
@@ -320,8 +322,8 @@ impl<'a> Prepared<'a> {
         Ok(())
     }
 
-    /// Refuses a build whose image leaves the builder without our seeing it, where the gate cannot prove all of it:
-    /// hidden layers of the base are to be searched, or documents are added after the proof.
+    /// Refuses a build whose image leaves the builder unseen, if the gate cannot prove all of it: if hidden layers of
+    /// the base are to be searched, or if documents are added after the proof.
     fn check_provable(&self) -> Result<(), PreparationError> {
         if self.scene.secrets.is_empty() || !self.outputs.needs_proof() {
             return Ok(());
@@ -332,7 +334,7 @@ impl<'a> Prepared<'a> {
         if self.extras.attestations.asked_for() {
             return Err(PreparationError::NotProvable(NotProvable::Attestations));
         }
-        // They are searched when the builder has written them, and the image has left it by then.
+        // Caches are searched after the builder has written them, and by then the image has left the builder.
         if self.outputs.registry().is_some() && self.exports_caches() {
             return Err(PreparationError::NotProvable(NotProvable::Caches));
         }
@@ -340,7 +342,7 @@ impl<'a> Prepared<'a> {
     }
 }
 
-/// Removes the files of an earlier build, which nobody may take for this one's.
+/// Removes the result files of an earlier build, so that nobody takes them for files of this build.
 fn remove_stale(files: &ResultFiles) -> Result<(), PreparationError> {
     for (flag, file) in [("--iidfile", &files.image_id), ("--metadata-file", &files.metadata)] {
         let Some(file) = file else { continue };
@@ -349,7 +351,7 @@ fn remove_stale(files: &ResultFiles) -> Result<(), PreparationError> {
     Ok(())
 }
 
-/// Warns where an imported cache does not reach as far as somebody may expect.
+/// Warns if the steps with secrets will not be found in an imported cache.
 fn warn_of_narrow_key(has_shared_key: bool, reads_no_cache: bool, edge: &Edge) {
     if !has_shared_key && !reads_no_cache {
         let variable = pcli::CACHE_KEY_VARIABLE;
@@ -360,7 +362,7 @@ fn warn_of_narrow_key(has_shared_key: bool, reads_no_cache: bool, edge: &Edge) {
     }
 }
 
-/// Warns of text outside of RUN that reads a secret's variable: it is empty there.
+/// Warns of text outside of RUN that reads a secret's variable, because the variable is empty there.
 fn warn_of_empty_references(plan: &SettledPlan, dockerfile: &[u8], secrets: &Secrets, edge: &Edge) {
     let in_build = secrets.delivered().filter(|secret| secret.scope().in_build());
     let names = in_build.map(|secret| secret.name().as_str()).collect();
@@ -373,7 +375,7 @@ fn warn_of_empty_references(plan: &SettledPlan, dockerfile: &[u8], secrets: &Sec
     }
 }
 
-/// Returns the proxies that docker's own client would give to builds here.
+/// Returns the proxies that docker's own client would pass to builds with this builder.
 fn proxies(builder: &BuilderChoice) -> Result<Vec<(&'static str, String)>, Failure> {
     let folder = Environment::of_process().docker_folder();
     let configuration = folder.map(|folder| DockerConfiguration::read(&folder)).transpose()?.unwrap_or_default();
@@ -381,7 +383,7 @@ fn proxies(builder: &BuilderChoice) -> Result<Vec<(&'static str, String)>, Failu
     Ok(proxies.into_iter().map(|(name, value)| (name, value.to_owned())).collect())
 }
 
-/// Asks the engine for the address of `host-gateway`, where the build needs it.
+/// Asks the engine for the address of `host-gateway`, if the build needs it.
 async fn gateway(asks: bool, site: &Site) -> Result<Option<String>, Failure> {
     if !asks {
         return Ok(None);
@@ -392,7 +394,7 @@ async fn gateway(asks: bool, site: &Site) -> Result<Option<String>, Failure> {
     Ok(Some(address.ok_or(PreparationError::NoGateway)?.clone()))
 }
 
-/// Turns what was meant for an engine's store into what a builder without one can do.
+/// Replaces an output into an engine's store by one that a builder without an engine supports.
 async fn fit_outputs(
     outputs: &mut Outputs,
     site: &Site,
@@ -421,7 +423,7 @@ async fn fit_outputs(
     Ok(())
 }
 
-/// Says for people which steps get a secret.
+/// Describes which steps get a secret.
 fn offer(secret: &Secret, manifest: Option<&Manifest>) -> String {
     if is_key(secret) {
         return "to its agent alone".to_owned();
@@ -439,12 +441,12 @@ fn offer(secret: &Secret, manifest: Option<&Manifest>) -> String {
     }
 }
 
-/// Opens the engine's own files of attached documents, where they can be read back.
+/// Opens the engine's own files of attestations, if they can be read back.
 async fn attached(scene: &Scene<'_>) -> Option<Attached> {
     Attached::of(scene.site.engine()?).await
 }
 
-/// Opens the memory of base images of this builder that were found clean before.
+/// Opens the record of this builder's base images that were found clean before.
 fn clean_bases(scene: &Scene<'_>, builder: &str) -> Option<CleanBases> {
     let memory = LayerMemory::open(&scene.secrets.all, &|name: &str| std::env::var_os(name))?;
     Some(CleanBases::new(memory, builder.to_owned()))

@@ -1,4 +1,4 @@
-//! The secrets of builds that run together: each source is read once for all targets that it means the same to.
+//! The secrets of builds that run together. Each source is read once for all targets to which it means the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -14,29 +14,29 @@ use crate::secrets::{Secrets, SecretsError};
 /// One build of a group.
 #[derive(Debug)]
 pub(crate) struct Member {
-    /// The name of the target; `None` for a build by itself.
+    /// The name of the target; `None` for a single build.
     pub(crate) target: Option<String>,
     /// The build.
     pub(crate) order: BuildOrder,
-    /// The secrets that the target itself names: `--secret` words by id.
+    /// The secrets that the target itself names: the value of each `--secret` flag, by the secret's id.
     pub(crate) secrets: BTreeMap<String, String>,
-    /// The targets that it builds on, by the names of their contexts.
+    /// The targets on which this one builds, by the names of their contexts.
     pub(crate) inner: Vec<(String, Member)>,
 }
 
-/// Targets that build on each other mean different things by their secrets.
+/// The reason why the secrets of targets that build on each other do not fit together.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum InnerError {
-    /// They have different manifests.
+    /// The targets have different manifests.
     #[error("a target and one that it builds on have different manifests")]
     Manifest,
-    /// They name one secret differently.
+    /// The targets name different sources for one secret.
     #[error("a target and one that it builds on have different sources for the secret `{0}`")]
     Secret(String),
 }
 
 impl Member {
-    /// Makes the part of the build, and of all that it builds on, that a node carries out.
+    /// Makes the part of the build, and of all targets on which it builds, that one node carries out.
     ///
     /// # Errors
     /// Returns an error if the parts could not be joined.
@@ -51,7 +51,7 @@ impl Member {
         Ok(Some(Self { target: self.target.clone(), order, secrets: self.secrets.clone(), inner }))
     }
 
-    /// The target and all that it builds on.
+    /// Returns the target and all targets on which it builds.
     fn family(&self) -> Vec<&Self> {
         let below = self.inner.iter().flat_map(|(_, inner)| inner.family());
         std::iter::once(self).chain(below).collect()
@@ -61,7 +61,8 @@ impl Member {
         self.order.manifest.as_ref().map(|found| found.path.as_path())
     }
 
-    /// Checks that the secrets of a target mean the same to those that it builds on: its steps and theirs are one build.
+    /// Checks that a secret means the same to a target and to the targets on which it builds, because their steps run
+    /// in one build.
     fn check(&self) -> Result<(), InnerError> {
         let family = self.family();
         for (at, one) in family.iter().enumerate() {
@@ -78,7 +79,7 @@ impl Member {
     }
 }
 
-/// Every secret of a group.
+/// The secrets of a group.
 #[derive(Debug)]
 pub(super) struct Readings(Vec<Secrets>);
 
@@ -90,17 +91,18 @@ pub(super) struct Share {
     named: BTreeSet<String>,
 }
 
-/// Targets whose secrets are read together: they have the same manifest, and no two of them name one secret differently.
+/// Targets whose secrets are read together: they have the same manifest, and no two of them name different sources
+/// for one secret.
 struct Union<'m> {
     members: Vec<(usize, &'m Member)>,
 }
 
 impl Readings {
-    /// Reads the secrets of all builds. A secret that one target names is searched for and masked in every image of its
-    /// reading, and only the steps of the targets that name it get it.
+    /// Reads the secrets of all builds. A secret that one target names is searched for and masked in every image of
+    /// its reading. Only the steps of the targets that name the secret get it.
     ///
     /// # Errors
-    /// [`SecretsError`] and [`SshError`] name the flag, the file and the line.
+    /// Returns a [`SecretsError`] or [`SshError`], which names the flag, the file and the line.
     pub(super) fn read(members: &[Member], edge: &Edge) -> Result<(Self, Vec<Share>), Failure> {
         members.iter().try_for_each(Member::check)?;
         let mut unions: Vec<Union<'_>> = Vec::new();
@@ -124,16 +126,16 @@ impl Readings {
         Ok((Self(readings), shares.into_iter().map(|(_, share)| share).collect()))
     }
 
-    /// Returns the secrets of one build, or of a target that it builds on.
+    /// Returns the secrets of one build, or of a target on which it builds.
     pub(super) fn of(&self, share: &Share, member: &Member) -> Secrets {
         let foreign = share.named.iter().filter(|name| !member.secrets.contains_key(*name));
         self.0[share.reading].withholding(foreign.cloned().collect())
     }
 
-    /// Makes the redactor that masks them all.
+    /// Makes the redactor that masks the secrets of all builds.
     ///
     /// # Errors
-    /// When there are more forms than one redactor holds.
+    /// Returns an error if the secrets have more forms than one redactor can hold.
     pub(super) fn redactor(&self) -> Result<Redactor, SecretsError> {
         match self.0.as_slice() {
             [one] => Ok(one.redactor.clone()),
@@ -142,8 +144,8 @@ impl Readings {
     }
 }
 
-/// Warns of a name that means one value to a target and another value to a second one: each is then searched for its own
-/// secrets alone.
+/// Warns of a name that stands for different values in two targets. Each of their images is then searched only for
+/// the secrets of its own target.
 fn warn_of_separate_readings(unions: &[Union<'_>], edge: &Edge) {
     let firsts: Vec<&Member> = unions.iter().filter_map(|union| Some(union.members.first()?.1)).collect();
     for (at, one) in firsts.iter().enumerate() {
@@ -161,7 +163,7 @@ fn warn_of_separate_readings(unions: &[Union<'_>], edge: &Edge) {
 }
 
 impl Union<'_> {
-    /// Whether the secrets of a target can be read with those of this union.
+    /// Returns whether the secrets of a target can be read together with the secrets of this union.
     fn takes(&self, member: &Member) -> bool {
         let agree =
             |one: &Member, other: &Member| disagreement(one, other).or_else(|| disagreement(other, one)).is_none();
@@ -183,8 +185,8 @@ impl Union<'_> {
     }
 }
 
-/// Finds a secret that a target names and that means something else to another one: both name it, differently, or the
-/// other one's manifest has it.
+/// Finds a secret that `member` names and that means something else to `other`: either both name it with different
+/// sources, or only the manifest of `other` has it.
 fn disagreement(member: &Member, other: &Member) -> Option<String> {
     let declared =
         |name: &str| other.order.manifest.as_ref().is_some_and(|found| found.manifest.secret(name).is_some());
@@ -195,7 +197,7 @@ fn disagreement(member: &Member, other: &Member) -> Option<String> {
     member.secrets.iter().find(differs).map(|(name, _)| name.clone())
 }
 
-/// Reads the keys of all agents; agents that are named alike have the same keys.
+/// Reads the keys of all agents. Agents with the same description have the same keys.
 fn keys<'f>(forwardings: impl Iterator<Item = &'f Forwarding>) -> Result<Vec<Secret>, SshError> {
     let mut known: Vec<&Forwarding> = Vec::new();
     let mut keys = Vec::new();
@@ -230,7 +232,7 @@ mod tests {
         Member { target: Some(name), order: *order, secrets, inner: inner.collect() }
     }
 
-    /// The targets of a definition, whose contexts are folders of this one, in the order of their names.
+    /// Makes the targets of a definition, in the order of their names. Their contexts are folders below `folder`.
     fn members(folder: &Path, definition: &Value) -> Vec<Member> {
         let arguments = BakeArguments { allowed: vec!["fs=*".to_owned()], ..BakeArguments::default() };
         let order = plan::bake(&arguments, |_| None).unwrap();
@@ -266,7 +268,7 @@ mod tests {
         assert_eq!(readings.0.len(), 1);
         let ids = |at: usize| readings.of(&shares[at], &members[at]).ids().into_iter().collect::<Vec<_>>();
         assert_eq!((ids(0), ids(1), ids(2)), (vec![], vec!["A".into(), "B".into()], vec!["A".into()]));
-        // All of them are searched for and masked everywhere.
+        // All secrets are searched for and masked in every image.
         assert!((0..3).all(|at| readings.of(&shares[at], &members[at]).all.len() == 2));
     }
 

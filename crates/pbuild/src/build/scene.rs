@@ -1,4 +1,4 @@
-//! The facts about a build that stay the same from its start to its end.
+//! The facts about a build that do not change from its start to its end.
 
 use std::io;
 use std::path::Path;
@@ -27,24 +27,24 @@ pub(super) struct NodeName {
     pub(super) node: String,
 }
 
-/// The unchanging part of one build. Each state of the build passes it to the next one.
+/// The unchanging facts of one build. Each state of the build passes them to the next one.
 #[derive(Debug)]
 pub(super) struct Scene<'a> {
     pub(super) edge: &'a Edge,
     pub(super) site: Site,
-    /// The node of the builder.
+    /// The node that carries out the build.
     pub(super) node: NodeName,
     pub(super) plan: SettledPlan,
     pub(super) choices: Choices,
     pub(super) found: Option<FoundManifest>,
     pub(super) secrets: Secrets,
     pub(super) needles: Arc<NeedleSet>,
-    /// The clone that holds the context, if this machine made one.
+    /// The clone that holds the context, if this machine made a clone.
     pub(super) clone: Option<GitClone>,
 }
 
 impl Scene<'_> {
-    /// Returns the public variables that the manifest gives to every step.
+    /// Returns the public variables of the manifest, which every step gets.
     pub(super) fn configuration(&self) -> Vec<(String, String)> {
         injected::configuration(self.found.as_ref())
     }

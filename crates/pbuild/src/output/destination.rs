@@ -1,4 +1,4 @@
-//! One place that receives a result: a file, a folder, or standard output.
+//! One destination of a result: a file, a folder, standard output, or an engine.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -54,9 +54,9 @@ impl Format {
 /// The destination of a result, checked.
 #[derive(Clone, Debug)]
 pub(super) enum Target {
-    /// A file that is, or will be, a regular one: it is replaced whole.
+    /// A regular file, or a path at which no file exists yet. The file is replaced as a whole.
     File(PathBuf),
-    /// Something that is not a regular file, such as a pipe or `/dev/null`: it is written to.
+    /// A file that is not a regular one, such as a pipe or `/dev/null`. The result is written to it.
     Stream(PathBuf),
     StandardOutput,
     Folder(PathBuf),
@@ -74,7 +74,7 @@ impl Target {
     /// Takes a file as a destination, if the file and its folder can be written to.
     pub(super) fn file(path: PathBuf) -> Result<Self, OutputError> {
         let wrong = |source: io::Error| OutputError::Destination { path: path.clone(), source };
-        // A link is written through, as docker does.
+        // A link is followed, as docker does, and the file at its end is replaced.
         let whole = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
         match fs::metadata(&whole) {
             Ok(metadata) if metadata.is_dir() => return Err(wrong(io::ErrorKind::IsADirectory.into())),
@@ -104,7 +104,7 @@ fn whole_folder(path: &Path) -> io::Result<PathBuf> {
     Ok(whole)
 }
 
-/// Finds the nearest folder that is there: the path itself, or one above it.
+/// Finds the nearest folder that exists: the path itself, or one of its parents.
 fn nearest(path: &Path) -> io::Result<PathBuf> {
     for path in path.ancestors() {
         match fs::metadata(path) {
@@ -121,7 +121,7 @@ fn writable(path: &Path) -> io::Result<()> {
     Ok(rustix::fs::access(path, Access::WRITE_OK)?)
 }
 
-/// A place, and the result that was received for it.
+/// A destination, and the result that was received for it.
 #[derive(Debug)]
 pub(crate) struct Destination {
     format: Format,
@@ -133,10 +133,10 @@ pub(crate) struct Destination {
 
 #[derive(Debug)]
 enum Buffer {
-    /// A file without a name: it is gone with us, however we end.
+    /// A file without a name. It disappears when this process ends in any way.
     File(File),
-    /// A folder of our own, which is made when the first entry comes: before, it would be part of a context that holds
-    /// it.
+    /// A private folder. It is made only when the first entry arrives, because an earlier folder could become a part
+    /// of a build context that contains it.
     Folder(Scratch),
 }
 
@@ -146,7 +146,7 @@ struct Scratch(PathBuf);
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // A thread that still receives may write a last file.
+        // A thread that is still receiving may write a last file, so the removal is repeated.
         for _ in 0..5 {
             open_up(&self.0);
             match fs::remove_dir_all(&self.0) {
@@ -157,7 +157,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Makes a tree removable: some images have folders without write permission.
+/// Makes a tree removable, because some images have folders without write permission.
 fn open_up(folder: &Path) {
     if fs::symlink_metadata(folder).is_ok_and(|metadata| metadata.is_dir()) {
         let _ = fs::set_permissions(folder, Permissions::from_mode(0o700));
@@ -186,7 +186,8 @@ impl Destination {
             Target::Stream(_) | Target::StandardOutput | Target::Engine(_) => tempfile::tempfile().map(Buffer::File),
             Target::Layout(path) => nearest(path).and_then(|there| unnamed(&there)).map(Buffer::File),
             Target::Folder(path) => nearest(path).map(|there| {
-                // In the folder itself where it is there: on the same file system, and ours to write.
+                // If the folder exists, the private folder is made inside it: it is on the same file system, and this
+                // process may write there.
                 let name = format!(".pbuild-{:016x}", RandomState::new().build_hasher().finish());
                 Buffer::Folder(Scratch(there.join(name)))
             }),
@@ -205,22 +206,22 @@ impl Destination {
         Ok(Self { format, target, attributes, buffer: received, receiver })
     }
 
-    /// Makes the same destination for the result of another node. An archive of docker's own format holds one platform, so
-    /// the parts are archives in the format of the OCI.
+    /// Makes the same destination for the result of another node. An archive of docker's own format holds only one
+    /// platform, so the parts are archives in the OCI format.
     pub(super) fn part(&self) -> Result<Self, OutputError> {
         let format = if self.format == Format::Docker { Format::Oci } else { self.format };
         Self::new(format, self.target.clone(), self.attributes.clone())
     }
 
-    /// Whether the results of several nodes can be joined: a tree in one archive cannot.
+    /// Returns whether the results of several nodes can be joined. Trees in one archive cannot.
     pub(super) fn can_be_joined(&self) -> bool {
         self.format != Format::Tar && !matches!(self.target, Target::Stream(_))
     }
 
-    /// Joins the results of several nodes, each received for the same destination, into one image, and describes it.
+    /// Joins the results that several nodes made for the same destination into one image, and describes that image.
     pub(super) fn join(parts: Vec<Self>) -> io::Result<(Vec<Self>, Option<Value>)> {
         if !parts.iter().all(Self::is_image) {
-            // Folders are merged when they are written: each part has a folder of its own in there.
+            // Folders do not need to be joined, because each part has its own folder in the destination.
             return Ok((parts, None));
         }
         let mut parts = parts.into_iter();
@@ -248,7 +249,7 @@ impl Destination {
         &self.attributes
     }
 
-    /// Whether this is an image archive, which only some stores can write.
+    /// Returns whether the result is an image archive, which only some stores can write.
     pub(crate) fn is_image(&self) -> bool {
         matches!(self.format, Format::Docker | Format::Oci)
     }
@@ -257,20 +258,20 @@ impl Destination {
         matches!(self.target, Target::StandardOutput)
     }
 
-    /// Gives an archive of an image its names.
+    /// Adds the image's names to an image archive.
     pub(super) fn name(&mut self, names: &str) {
         if self.is_image() {
             self.attributes.insert("name".to_owned(), names.to_owned());
         }
     }
 
-    /// The exporter that fills the place.
+    /// Returns the exporter that fills the destination.
     pub(crate) fn exporter(&self) -> Exporter {
         let (kind, attributes) = (self.format.name().to_owned(), self.attributes.clone());
         Exporter { kind, attributes, receiver: Some(self.receiver.clone()) }
     }
 
-    /// Searches exactly the bytes that were received.
+    /// Searches the bytes that were received.
     pub(super) async fn search(&self, needles: Arc<NeedleSet>, edge: &Edge) -> Result<Report, Failure> {
         let options = Options { subject: Some(self.to_string()), ..Options::default() };
         let unreadable = |source| OutputError::Search { place: self.to_string(), source };
@@ -295,7 +296,7 @@ impl Destination {
         }
     }
 
-    /// The fact that people read when the result is in its place.
+    /// Returns the line that reports the result when it is at its destination.
     pub(super) fn announcement(&self) -> Option<String> {
         let what = match self.format {
             _ if matches!(self.target, Target::Layout(_)) => "OCI layout",
@@ -308,7 +309,7 @@ impl Destination {
         (!self.is_standard_output()).then(|| format!("{}  {what}", self.path().display()))
     }
 
-    /// Puts the result where it belongs.
+    /// Puts the result at its destination.
     pub(super) async fn commit(self) -> io::Result<()> {
         if let (Buffer::File(file), Target::Engine(engine)) = (&self.buffer, &self.target) {
             return load(engine, opened_again(file)?).await;
@@ -339,7 +340,7 @@ impl Destination {
                 Buffer::Folder(scratch),
                 Target::Folder(path) | Target::Layout(path) | Target::File(path) | Target::Stream(path),
             ) => {
-                // Docker, too, makes a private folder for the result.
+                // As with docker, the folder for the result is private.
                 fs::DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
                 merge(&scratch.0, &path)
             }
@@ -350,13 +351,13 @@ impl Destination {
     }
 }
 
-/// The name of the place that an engine is.
+/// The name of a destination that is an engine.
 const LOADED: &str = "(the engine)";
 
-/// How much of an archive is read at a time.
+/// How many bytes of an archive are read at a time.
 const PIECE: usize = 64 << 10;
 
-/// Sends an archive to an engine, which loads exactly the bytes of the file.
+/// Sends an archive to an engine, which loads the bytes of the file.
 async fn load(engine: &Engine, archive: File) -> io::Result<()> {
     let pieces = futures::stream::try_unfold(tokio::fs::File::from_std(archive), |mut archive| async move {
         let mut piece = Vec::with_capacity(PIECE);
@@ -374,23 +375,23 @@ async fn load(engine: &Engine, archive: File) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a file in a folder without a name there.
+/// Makes a file without a name in a folder.
 fn unnamed(folder: &Path) -> io::Result<File> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     match rustix::fs::open(folder, flags, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR) {
         Ok(file) => Ok(file.into()),
-        // This file system has no files without a name. The file system of temporary files has them, or `tempfile`
-        // knows a way.
+        // This file system does not support files without a name. The file system of temporary files may support
+        // them; otherwise `tempfile` uses another method.
         Err(_) => tempfile::tempfile(),
     }
 }
 
-/// Opens the same file once more, with a read position of its own.
+/// Opens the same file once more, with its own read position.
 fn opened_again(file: &File) -> io::Result<File> {
     File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
-/// Gives an unnamed file a name, in one step even where another file has the name.
+/// Gives an unnamed file a name in one step, even if another file has the name.
 fn take_the_place(file: &File, path: &Path) -> io::Result<()> {
     let mode = fs::metadata(path).map_or_else(|_| 0o666 & !umask(), |old| old.mode() & 0o777);
     file.set_permissions(Permissions::from_mode(mode))?;
@@ -400,7 +401,7 @@ fn take_the_place(file: &File, path: &Path) -> io::Result<()> {
     let named = tempfile::Builder::new().prefix(".pbuild-").make_in(folder, link);
     let named = match named {
         Ok(named) => named.into_temp_path(),
-        // The result was received on another file system.
+        // The result was received on another file system, so it is copied.
         Err(_) => {
             let mut copy = tempfile::Builder::new().prefix(".pbuild-").tempfile_in(folder)?;
             io::copy(&mut opened_again(file)?, &mut copy)?;
@@ -411,7 +412,7 @@ fn take_the_place(file: &File, path: &Path) -> io::Result<()> {
     Ok(named.persist(path)?)
 }
 
-/// Presents a tar of files to the search as an image of one layer.
+/// Makes an image with one layer from a tar of files, so that the search can read the tar.
 fn layer(file: File) -> Vec<LooseBlob> {
     let manifest = json!([{"Config": "config.json", "RepoTags": [], "Layers": ["files.tar"]}]).to_string();
     let config = json!({"rootfs": {"type": "layers", "diff_ids": [""]}}).to_string();
@@ -422,8 +423,8 @@ fn layer(file: File) -> Vec<LooseBlob> {
     ]
 }
 
-/// Moves the content of a folder into another, over the content there, as docker does: files are replaced, folders are
-/// shared, and no link of the destination is followed.
+/// Moves the content of a folder into another one, over the existing content, as docker does: files are replaced,
+/// folders are merged, and links of the destination are not followed.
 fn merge(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
@@ -441,7 +442,7 @@ fn merge(from: &Path, to: &Path) -> io::Result<()> {
             fs::rename(&source, &target)?;
             continue;
         }
-        // A folder without write permission can neither be moved nor emptied, unless by root.
+        // Only root can move or empty a folder without write permission.
         fs::set_permissions(&source, Permissions::from_mode(0o700))?;
         match there {
             Some(there) if there.is_dir() => {

@@ -1,7 +1,8 @@
-//! Outputs of a builder that stands by itself: there is no store in which an image lies until it was searched.
+//! The outputs of a builder without an engine. It has no store that could keep an image until the image is searched.
 //!
-//! Docker does the same: `--load` brings the image here as an archive, and the engine of the docker context loads exactly what was
-//! searched; `--push` is the builder's own work; without an output the result stays in the builder's cache.
+//! The outputs are those of docker. With `--load`, the image comes here as an archive, and the engine of the docker
+//! context loads the archive after the search. With `--push`, the builder itself pushes the image. Without an output,
+//! the result stays in the builder's cache.
 
 use pengine::{Engine, PlainBuilder};
 
@@ -12,10 +13,10 @@ use super::registry::RegistryOutput;
 use super::spec::{Outputs, Store};
 
 impl Outputs {
-    /// Replaces the engine's store by something that a builder without one can do.
+    /// Replaces the engine's store by an output that a builder without an engine supports.
     ///
     /// # Errors
-    /// [`OutputError::NoStore`].
+    /// Returns [`OutputError::NoStore`] if there is no such output.
     pub(crate) fn leave_store(&mut self, builder: &PlainBuilder) -> Result<(), OutputError> {
         match self.store.take() {
             Some(Store { attributes, push: true, .. }) => {
@@ -31,10 +32,10 @@ impl Outputs {
         Ok(())
     }
 
-    /// Gives the image an engine that loads it.
+    /// Adds an engine that loads the image.
     ///
     /// # Errors
-    /// When there is no room for the archive.
+    /// Returns an error if there is no space for the archive.
     pub(crate) fn load_into(&mut self, engine: Engine) -> Result<(), OutputError> {
         let attributes = std::mem::take(&mut self.load_attributes);
         let format = match self.extent {
@@ -45,18 +46,18 @@ impl Outputs {
         Ok(())
     }
 
-    /// How many exporters run.
+    /// Returns the number of exporters that run.
     pub(crate) fn count(&self) -> usize {
         self.places.len() + usize::from(self.store.is_some()) + usize::from(self.registry.is_some())
     }
 
-    /// Whether the result goes nowhere.
+    /// Returns whether the result has no destination.
     pub(crate) fn is_nothing(&self) -> bool {
         self.count() == 0 && !self.loads && !self.asked
     }
 
-    /// Whether some result never comes here, because it leaves the builder or stays in it. Then only the search in the
-    /// builder can show what it holds.
+    /// Returns whether some result never comes to this side of the builder, because it leaves the builder directly or
+    /// stays in it. Only the search in the builder can then show what the result holds.
     pub(crate) fn needs_proof(&self) -> bool {
         self.registry.is_some() || self.count() == 0
     }

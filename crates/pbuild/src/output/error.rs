@@ -1,20 +1,20 @@
-//! The reasons why a result cannot go to the destinations of the flags.
+//! The errors of outputs: reasons why a result cannot go to its destination.
 
 use std::path::PathBuf;
 
-/// The reasons why an output is not possible. Each message names the flag.
+/// A reason why an output is not possible. Each message names the flag.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OutputError {
     /// The value does not follow the grammar.
     #[error("invalid --output {0:?}: write a folder, `-`, or type=TYPE with NAME=VALUE pairs between commas")]
     Format(String),
-    /// There is no such type.
+    /// The type does not exist.
     #[error("invalid --output: there is no type {0:?}")]
     Kind(String),
     /// The value has pairs but no `type=`.
     #[error("invalid --output {0:?}: type is required")]
     NoKind(String),
-    /// The type needs a destination, and there is none.
+    /// The type needs a destination, and the flag names none.
     #[error("--output type={0}: dest is required")]
     NoDestination(&'static str),
     /// The result of this type is a tree, which cannot go to standard output.
@@ -43,7 +43,7 @@ pub(crate) enum OutputError {
     /// A docker engine pushes an image only under a name.
     #[error("--output push-by-digest=true: a docker engine pushes under a name only")]
     ByDigest,
-    /// A result that several nodes make in parts, which cannot be joined.
+    /// An output of several nodes would have to be joined, and its kind cannot be.
     #[error("--output {0}: what several nodes of the builder make cannot be joined there")]
     NotJoined(String),
     /// A result that was received cannot be read for the search.

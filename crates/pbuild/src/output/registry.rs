@@ -1,4 +1,4 @@
-//! Registries to which a builder pushes an image by itself.
+//! Registries to which a builder itself pushes an image.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,8 @@ use pbuildkit::Exporter;
 use super::extent::Extent;
 use crate::plan::ImageName;
 
-/// Registries as a place: BuildKit pushes there when the build's result is returned to it, and not before.
+/// Registries as a destination. BuildKit pushes the image after the build's result was returned to it, and not
+/// before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RegistryOutput {
     attributes: BTreeMap<String, String>,
@@ -15,17 +16,18 @@ pub(crate) struct RegistryOutput {
 }
 
 impl RegistryOutput {
-    /// Makes a push by the builder with these attributes.
+    /// Makes a push by the builder, with these attributes of the exporter.
     pub(super) fn new(attributes: BTreeMap<String, String>, extent: Extent) -> Self {
         Self { attributes, extent }
     }
 
-    /// The attributes of the exporter, without names.
+    /// Returns the attributes of the exporter, without names.
     pub(super) fn attributes(&self) -> &BTreeMap<String, String> {
         &self.attributes
     }
 
-    /// Makes the exporter that pushes under these names, or a part of the image by digest to their repositories.
+    /// Makes the exporter for these names. It pushes a whole image under the names, and a part of an image by digest
+    /// to the repositories of the names.
     pub(crate) fn exporter(&self, names: &[ImageName]) -> Exporter {
         let mut attributes = self.attributes.clone();
         let names: BTreeSet<String> = match self.extent {

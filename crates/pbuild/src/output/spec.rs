@@ -1,4 +1,4 @@
-//! The spelling of outputs: docker's own spelling and rules (buildx `util/buildflags`, `build/opt.go`).
+//! Reads outputs in docker's own spelling and by its rules (buildx `util/buildflags`, `build/opt.go`).
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::plan::comma_separated;
 /// A flag that stands for an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shorthand {
-    /// There is none.
+    /// No flag.
     None,
     /// `--push`.
     Push,
@@ -23,15 +23,16 @@ pub(crate) enum Shorthand {
 /// The engine's own store as a destination.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Store {
-    /// Attributes of its exporter, without names.
+    /// The attributes of the store's exporter, without names.
     pub(super) attributes: BTreeMap<String, String>,
-    /// Whether the image is pushed from there.
+    /// Whether the image is pushed from the store.
     pub(super) push: bool,
-    /// Whether the store is that of the builder, whatever it is (`type=image`), and not the engine's (`type=docker`).
+    /// Whether the flag asks for the builder's store, of any kind (`type=image`), and not for the engine's
+    /// (`type=docker`).
     pub(super) of_builder: bool,
 }
 
-/// The places of a build's result, checked as far as that can be done before the build.
+/// The destinations of a build's result. They are checked as far as that is possible before the build.
 #[derive(Debug)]
 pub(crate) struct Outputs {
     pub(super) store: Option<Store>,
@@ -39,21 +40,21 @@ pub(crate) struct Outputs {
     names: Vec<String>,
     pub(super) registry: Option<RegistryOutput>,
     pub(super) loads: bool,
-    /// Attributes of the archive that the engine loads.
+    /// The attributes of the archive that the engine loads.
     pub(super) load_attributes: BTreeMap<String, String>,
-    /// Whether anybody asked for a place.
+    /// Whether the user named a destination.
     pub(super) asked: bool,
     /// How much of the image these outputs receive.
     pub(super) extent: Extent,
 }
 
 impl Store {
-    /// The attributes of the store's exporter, without names.
+    /// Returns the attributes of the store's exporter, without names.
     pub(crate) fn attributes(&self) -> &BTreeMap<String, String> {
         &self.attributes
     }
 
-    /// Whether the image is pushed from there.
+    /// Returns whether the image is pushed from the store.
     pub(crate) fn is_pushed(&self) -> bool {
         self.push
     }
@@ -62,10 +63,10 @@ impl Store {
 impl Outputs {
     /// Reads the flags.
     ///
-    /// `terminal` is whether standard output is one.
+    /// `terminal` tells whether standard output is a terminal.
     ///
     /// # Errors
-    /// [`OutputError`] names the flag.
+    /// Returns an [`OutputError`] that names the flag.
     pub(crate) fn parse(texts: &[String], shorthand: Shorthand, terminal: bool) -> Result<Self, OutputError> {
         let mut outputs = Self {
             store: None,
@@ -117,52 +118,52 @@ impl Outputs {
         })
     }
 
-    /// The engine's store, unless only other places are named.
+    /// Returns the engine's store, unless the user named only other destinations.
     pub(crate) fn store(&self) -> Option<&Store> {
         self.store.as_ref()
     }
 
-    /// How much of the image these outputs receive.
+    /// Returns how much of the image these outputs receive.
     pub(crate) fn extent(&self) -> Extent {
         self.extent
     }
 
-    /// The files, folders and streams that receive a result.
+    /// Returns the files, folders and streams that receive a result.
     pub(crate) fn places(&self) -> &[Destination] {
         &self.places
     }
 
-    /// Takes the places, when the builder knows them.
+    /// Takes the destinations, once the builder knows them.
     pub(crate) fn take_places(&mut self) -> Vec<Destination> {
         std::mem::take(&mut self.places)
     }
 
-    /// Takes the names that the outputs themselves give to the image, beside those of `-t`.
+    /// Takes the names that the outputs themselves give to the image, in addition to the names of `-t`.
     pub(crate) fn take_names(&mut self) -> Vec<String> {
         std::mem::take(&mut self.names)
     }
 
-    /// The registries to which a builder without an engine pushes the image itself.
+    /// Returns the registries to which a builder without an engine pushes the image itself.
     pub(crate) fn registry(&self) -> Option<&RegistryOutput> {
         self.registry.as_ref()
     }
 
-    /// Whether an engine loads the image of a builder that has none.
+    /// Returns whether an engine loads the image of a builder without an engine.
     pub(crate) fn loads(&self) -> bool {
         self.loads
     }
 
-    /// The attributes of all outputs, as given.
+    /// Iterates over the attributes of all outputs, in the user's spelling.
     pub(crate) fn attributes(&self) -> impl Iterator<Item = (&String, &String)> {
         let store = self.store.iter().flat_map(|store| &store.attributes);
         let registry = self.registry.iter().flat_map(RegistryOutput::attributes);
         store.chain(registry).chain(&self.load_attributes).chain(self.places.iter().flat_map(Destination::attributes))
     }
 
-    /// Checks the parts that depend on the image's names, and gives the names to the archives.
+    /// Checks the settings that depend on the image's names, and passes the names to the archives.
     ///
     /// # Errors
-    /// A push without a name.
+    /// Returns an error for a push without a name.
     pub(crate) fn name(&mut self, tags: &[ImageName]) -> Result<(), OutputError> {
         if tags.is_empty() && self.names.is_empty() && self.store.as_ref().is_some_and(|store| store.push) {
             return Err(OutputError::NoName);
@@ -178,7 +179,7 @@ impl Outputs {
 
     fn add(&mut self, text: &str, terminal: bool) -> Result<(), OutputError> {
         if !text.starts_with("type=") && comma_separated::fields(text).is_some_and(|fields| fields == [text]) {
-            // A word alone is a folder, or standard output.
+            // A single word is a folder, or `-` for standard output.
             let (format, destination) = if text == "-" { (Format::Tar, "-") } else { (Format::Local, text) };
             return self.add_place(format, Some(destination), BTreeMap::new(), terminal);
         }
@@ -211,7 +212,7 @@ impl Outputs {
         if is(attributes.remove("push-by-digest")) == Some(true) && push {
             return Err(OutputError::ByDigest);
         }
-        // Names are given when the image is clean.
+        // The image gets its names only when it is found clean.
         let names = attributes.remove("name").unwrap_or_default();
         self.names.extend(names.split(',').filter(|name| !name.is_empty()).map(str::to_owned));
         let store = self.store.get_or_insert_default();

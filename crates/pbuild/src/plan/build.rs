@@ -1,4 +1,4 @@
-//! The order of a build: the one way from the flags of `pbuild build` to checked types.
+//! The order of a build. This module is the only place that turns the flags of `pbuild build` into checked types.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -19,12 +19,12 @@ use crate::command::boolean;
 use crate::command::build::BuildArguments;
 use crate::output::{OutputError, Outputs, Shorthand};
 
-/// The work of `pbuild build`.
+/// The work that `pbuild build` is asked to do.
 #[derive(Debug)]
 pub(crate) enum Order {
     /// The command builds.
     Build(Box<BuildOrder>),
-    /// The command asks about the Dockerfile, and builds nothing.
+    /// The command answers a question about the Dockerfile, and does not build.
     Ask(Box<QuestionOrder>),
 }
 
@@ -35,42 +35,42 @@ pub(crate) struct QuestionOrder {
     pub(crate) question: Question,
     /// The recipe.
     pub(crate) plan: BuildPlan,
-    /// The builder that was named.
+    /// The builder that the user named.
     pub(crate) builder: BuilderName,
-    /// Whether the way to the engine must be encrypted.
+    /// Whether the connection to the engine must be encrypted.
     pub(crate) tls: Tls,
 }
 
-/// The order of a build. Each part is possible, as far as that is certain without an engine.
+/// The order of a build. Each part was checked as far as that is possible without an engine.
 #[derive(Debug)]
 pub(crate) struct BuildOrder {
     /// The recipe.
     pub(crate) plan: BuildPlan,
-    /// Where the result goes.
+    /// The destinations of the result.
     pub(crate) outputs: Outputs,
-    /// The attestations and caches beside the image.
+    /// The attestations and caches that the build makes besides the image.
     ///
-    /// An error here may quote a value, so it must not be shown before the secrets are known and masked.
+    /// An error in this field may quote a value, so it must not be shown before the secrets are known and masked.
     pub(crate) extras: Result<Extras, ExtrasError>,
     /// The SSH agents that steps may use.
     pub(crate) forwarding: Forwarding,
-    /// The manifest, where there is one.
+    /// The manifest, if there is one.
     pub(crate) manifest: Option<FoundManifest>,
-    /// Where the values of the secrets come from.
+    /// The sources of the secrets' values.
     pub(crate) sources: SecretSources,
-    /// Whether the way to the engine must be encrypted.
+    /// Whether the connection to the engine must be encrypted.
     pub(crate) tls: Tls,
-    /// The builder that was named.
+    /// The builder that the user named.
     pub(crate) builder: BuilderName,
     /// The choices about the course of the build.
     pub(crate) choices: Choices,
 }
 
 impl BuildOrder {
-    /// Makes the order of the part that one of several nodes carries out: these platforms alone.
+    /// Makes the order for the part of the build that one of several nodes carries out: only these platforms.
     ///
     /// # Errors
-    /// Returns an error if the outputs of several nodes cannot be joined, or if there is no room for them.
+    /// Returns an error if the outputs of several nodes cannot be joined, or if there is no space for them.
     pub(crate) fn part(&self, extras: &Extras, platforms: &[String]) -> Result<Self, OutputError> {
         Ok(Self {
             plan: self.plan.part(platforms),
@@ -86,58 +86,58 @@ impl BuildOrder {
     }
 }
 
-/// The things that leave the builder beside the image.
+/// The attestations and caches that a build makes besides the image.
 #[derive(Clone, Debug)]
 pub(crate) struct Extras {
-    /// Provenance, lists of parts, annotations.
+    /// Provenance, bills of materials and annotations.
     pub(crate) attestations: Attestations,
     /// Caches that are read and written.
     pub(crate) caches: Caches,
 }
 
-/// A flag of attestations or caches that cannot be followed.
+/// An error in the flags of attestations or caches.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ExtrasError {
-    /// An attestation or an annotation.
+    /// An attestation or an annotation is not valid.
     #[error(transparent)]
     Attestation(#[from] AttestationError),
-    /// A cache.
+    /// A cache is not valid.
     #[error(transparent)]
     Cache(#[from] CacheError),
 }
 
-/// Why a build cannot be ordered like this.
+/// The reason why the flags do not make an order.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OrderError {
-    /// The way to show progress.
+    /// The flag for the progress is not valid.
     #[error(transparent)]
     Progress(#[from] ProgressError),
-    /// The recipe.
+    /// The recipe is not possible.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// The manifest.
+    /// The manifest cannot be read.
     #[error(transparent)]
     Manifest(#[from] FindError),
-    /// The question about the Dockerfile.
+    /// The question about the Dockerfile is not possible.
     #[error(transparent)]
     Question(#[from] QuestionError),
-    /// An output.
+    /// An output is not possible.
     #[error(transparent)]
     Output(#[from] OutputError),
-    /// A name that an output gives.
+    /// A name that an output gives to the image is not valid.
     #[error(transparent)]
     Name(#[from] ImageNameError),
-    /// An SSH agent.
+    /// An SSH agent cannot be used.
     #[error(transparent)]
     Ssh(#[from] SshError),
 }
 
-/// Turns the flags, with the manifest and the environment, into a build.
+/// Turns the flags, the manifest and the environment into an order.
 ///
-/// `stdin` is read for `-f -` and for the context `-` alone.
+/// `stdin` is read only for `-f -` and for the context `-`.
 ///
 /// # Errors
-/// [`OrderError`] names the flag or the file to change.
+/// Returns an [`OrderError`] that names the flag or the file to change.
 pub(crate) fn parse(
     arguments: &BuildArguments,
     environment: impl Fn(&str) -> Option<String>,
@@ -146,11 +146,11 @@ pub(crate) fn parse(
     order(arguments, environment, stdin, Defaults::OfManifest)
 }
 
-/// Turns a target of a bake file into a build. The manifest says which steps get which secrets, and nothing else: the
-/// file has the names, the stage and the arguments of each of its targets.
+/// Turns a target of a bake file into an order. The manifest only tells which steps get which secrets: the names, the
+/// stage and the arguments come from the bake file.
 ///
 /// # Errors
-/// [`OrderError`] names the flag of `pbuild build` that the attribute stands for.
+/// Returns an [`OrderError`] that names the flag of `pbuild build` to which the attribute corresponds.
 pub(super) fn target(
     arguments: &BuildArguments,
     environment: impl Fn(&str) -> Option<String>,
@@ -159,12 +159,12 @@ pub(super) fn target(
     order(arguments, environment, stdin, Defaults::None)
 }
 
-/// Where a recipe comes from, as far as no flag says it.
+/// The source of the recipe's settings for which there is no flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Defaults {
-    /// The manifest.
+    /// The manifest's `[build]` table.
     OfManifest,
-    /// Nowhere.
+    /// No source.
     None,
 }
 
@@ -196,7 +196,7 @@ fn order(
         (false, true) => Shorthand::Load,
         (false, false) => Shorthand::None,
     };
-    // Docker's client does the same: without a flag the variable leaves the result where it was made.
+    // As with docker, the variable makes a result stay in the builder if there is no flag for an output.
     let stays = arguments.output.outputs.is_empty()
         && shorthand == Shorthand::None
         && environment("BUILDX_NO_DEFAULT_LOAD").is_some_and(|word| boolean(word.as_ref()) == Some(true));

@@ -7,7 +7,7 @@ use crate::credential::ServiceCredential;
 use crate::kind::{Family, ServiceKind};
 use crate::rotation::{Pending, Slot, Stage, Which};
 
-/// The rights of the app in its service, and what is made for it there.
+/// The rights of the app in its service, and the databases and extensions that are made for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Terms {
@@ -15,7 +15,7 @@ pub struct Terms {
     pub rights: Rights,
     /// Extensions of PostgreSQL.
     pub extensions: Vec<String>,
-    /// Databases beside the app's first one.
+    /// Further databases, besides the app's first one.
     pub databases: Vec<String>,
 }
 
@@ -23,22 +23,23 @@ pub struct Terms {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Rights {
-    /// It owns its databases and everything in them, and nothing else.
+    /// The app owns its databases and everything in them, and nothing else.
     #[default]
     Owner,
-    /// It may do whatever the server's administrator may.
+    /// The app has all rights of the server's administrator.
     Admin,
 }
 
-/// The address of a server that others run, and how prun may deal with it.
+/// The address of an external server, which others run, and how prun may deal with the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct External {
-    /// The host that the app and prun reach it by.
+    /// The host at which the app and prun reach the server.
     pub host: String,
     /// The port.
     pub port: u16,
-    /// With an administrator the role that the app's logins act for, else the app's own login.
+    /// If prun has an administrator's login, the role that owns the data of the app's logins. Otherwise the name of
+    /// the app's own login.
     pub username: Option<String>,
     /// Whether prun makes the app's logins itself, as the server's administrator.
     pub administered: bool,
@@ -74,7 +75,7 @@ impl ServiceRecord {
         self.created = now;
     }
 
-    /// The administrator's name.
+    /// Returns the name of the service's administrator.
     pub(crate) fn superuser(&self) -> &str {
         self.superuser.as_deref().unwrap_or(match self.kind {
             ServiceKind::Postgres => "postgres",
@@ -83,49 +84,49 @@ impl ServiceRecord {
         })
     }
 
-    /// The service's name: also its host name on the project's network.
+    /// Returns the service's name, which is also its host name on the project's network.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether its volume was made by others; such a volume is used and never removed.
+    /// Returns whether others made the service's volume. Such a volume is used, but never removed.
     #[must_use]
     pub fn is_adopted(&self) -> bool {
         self.adopted
     }
 
-    /// The service's kind.
+    /// Returns the service's kind.
     #[must_use]
     pub fn kind(&self) -> ServiceKind {
         self.kind
     }
 
-    /// The image that its data was made with.
+    /// Returns the image that made the service's data.
     #[must_use]
     pub fn image(&self) -> &str {
         &self.image
     }
 
-    /// The volume that its data lies in, and that the credential belongs to.
+    /// Returns the volume that holds the service's data. The credential belongs to that data.
     #[must_use]
     pub fn volume(&self) -> &str {
         &self.volume
     }
 
-    /// When the credential was generated, in seconds since 1970.
+    /// Returns the time when the credential was generated, in seconds since 1970.
     #[must_use]
     pub fn created(&self) -> u64 {
         self.created
     }
 
-    /// How far it has come.
+    /// Returns the phase of the service's setup.
     #[must_use]
     pub fn phase(&self) -> Phase {
         self.phase
     }
 
-    /// The database that the app uses; Redis and Valkey have none.
+    /// Returns the database that the app uses. Redis and Valkey do not have one.
     #[must_use]
     pub fn database(&self) -> Option<&str> {
         match self.kind.family() {
@@ -134,9 +135,9 @@ impl ServiceRecord {
         }
     }
 
-    /// The name that the app logs in with.
+    /// Returns the login name of the app.
     ///
-    /// PostgreSQL and MongoDB have one password per name, so there a rotation changes the name too.
+    /// PostgreSQL and MongoDB have one password for each name, so a rotation there changes the name, too.
     #[must_use]
     pub fn username(&self) -> String {
         self.username_of(self.published())
@@ -162,59 +163,60 @@ impl ServiceRecord {
         }
     }
 
-    /// The role that owns what the app creates, whichever name it logs in with.
+    /// Returns the role that owns everything that the app creates, under either login name.
     pub(crate) fn owner(&self) -> &str {
         self.external.as_ref().and_then(|external| external.username.as_deref()).unwrap_or(&self.identifier)
     }
 
-    /// The server that others run, if it is one.
+    /// Returns the external server, if others run the service.
     #[must_use]
     pub fn external(&self) -> Option<&External> {
         self.external.as_ref()
     }
 
-    /// Whether prun can give it another credential: not where others made the app's login.
+    /// Returns whether prun can rotate the credential. It cannot if others made the app's login.
     #[must_use]
     pub fn rotates(&self) -> bool {
         self.external.as_ref().is_none_or(|external| external.administered)
     }
 
-    /// The host that the app reaches it by.
+    /// Returns the host at which the app reaches the service.
     #[must_use]
     pub fn host(&self) -> &str {
         self.external.as_ref().map_or(&self.name, |external| &external.host)
     }
 
-    /// The port that it listens on.
+    /// Returns the port on which the service listens.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.external.as_ref().map_or(self.kind.port(), |external| external.port)
     }
 
-    /// The rights of the app, and what is made for it.
+    /// Returns the rights of the app, and the databases and extensions that are made for it.
     #[must_use]
     pub fn terms(&self) -> &Terms {
         &self.terms
     }
 
-    /// Whether the service has been told everything that it must know before a login.
+    /// Returns whether a login is all that the next start has to check: the credential was proven, and the service
+    /// has the rights, databases and extensions that are recorded.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.phase == Phase::Proven && !self.disagreed
     }
 
-    /// All databases of the app, its first one at the beginning; none for Redis and Valkey.
+    /// Returns all databases of the app, beginning with the first one. Redis and Valkey do not have any.
     pub fn databases(&self) -> impl Iterator<Item = &str> {
         self.database().into_iter().chain(self.terms.databases.iter().map(String::as_str))
     }
 
-    /// The credential that the app logs in with.
+    /// Returns the credential with which the app logs in.
     #[must_use]
     pub fn credential(&self) -> &ServiceCredential {
         self.credential_of(self.published())
     }
 
-    /// Returns one of the two credentials; without a rotation under way there is only the current one.
+    /// Returns one of the two credentials. Without a rotation in progress, there is only the current one.
     #[must_use]
     pub fn credential_of(&self, which: Which) -> &ServiceCredential {
         match (which, &self.pending) {
@@ -223,7 +225,7 @@ impl ServiceRecord {
         }
     }
 
-    /// Which of the two instances are given.
+    /// Returns which of the two credentials the instances get.
     fn published(&self) -> Which {
         match &self.pending {
             Some(Pending { step: Stage::Publishing | Stage::Revoking, .. }) => Which::Next,
@@ -231,24 +233,25 @@ impl ServiceRecord {
         }
     }
 
-    /// The credentials that there are: one, or two while a rotation is under way.
+    /// Returns all credentials of the service: one, or two during a rotation.
     pub fn credentials(&self) -> impl Iterator<Item = &ServiceCredential> {
         std::iter::once(&self.credential).chain(self.pending.as_ref().map(|pending| &pending.credential))
     }
 
-    /// The credentials that the service takes now: both, until the current one is about to be revoked.
+    /// Returns the credentials that the service accepts now. They are both credentials until the current one is about
+    /// to be revoked.
     pub(crate) fn valid(&self) -> impl Iterator<Item = &ServiceCredential> {
         let revoking = self.stage() == Some(Stage::Revoking);
         self.credentials().skip(usize::from(revoking))
     }
 
-    /// How far a rotation has come, if one is under way.
+    /// Returns the stage of a rotation, if one is in progress.
     #[must_use]
     pub fn stage(&self) -> Option<Stage> {
         self.pending.as_ref().map(|pending| pending.step)
     }
 
-    /// The credential of the service's administrator, which no app ever gets.
+    /// Returns the credential of the service's administrator. No app ever gets it.
     #[must_use]
     pub fn administrator(&self) -> &ServiceCredential {
         &self.administrator

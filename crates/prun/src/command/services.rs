@@ -120,7 +120,8 @@ pub(crate) struct ImportArguments {
     #[arg(long, value_name = "NAME")]
     pub(crate) database: Option<String>,
 
-    /// The administrator's name [default: postgres or root]; its password comes from standard input
+    /// The administrator's name in the data [default: postgres for PostgreSQL, default for Redis and Valkey, root for
+    /// MySQL, MariaDB and MongoDB]; its password comes from standard input
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Option<String>,
 
@@ -136,7 +137,8 @@ pub(crate) struct ResetArguments {
     #[arg(value_name = "SERVICE")]
     pub(crate) service: String,
 
-    /// The administrator's name in the data, if it is not the usual one [default: postgres or root]
+    /// The administrator's name in the data [default: postgres for PostgreSQL, default for Redis and Valkey, root for
+    /// MySQL and MariaDB]
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Option<String>,
 

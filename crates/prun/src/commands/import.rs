@@ -1,4 +1,4 @@
-//! `prun services import` and `prun services reset`: data whose passwords prun does not know.
+//! `prun services import` and `prun services reset`: take over data whose passwords prun does not know.
 
 use pcredential::{Administrator, Ledger, NewService, ServiceCredential, ServiceKind};
 use pscreen::Exit;
@@ -14,7 +14,7 @@ use crate::project::{KnownProject, manifest};
 use crate::services;
 use crate::state::{Closed, LockedState};
 
-/// Finds a service by its name in the manifest or in the state, or reads `KIND=NAME`.
+/// Finds a service by its name in the manifest or in the state, or reads the text as `KIND=NAME`.
 fn find_service(text: &str, choice: &Choice, ledger: &Ledger) -> Result<PlannedService, Failure> {
     if let Some(found) = manifest(choice.config.as_deref())?
         && let Some(service) = found.manifest.services.iter().find(|service| service.name == text)
@@ -32,11 +32,11 @@ fn find_service(text: &str, choice: &Choice, ledger: &Ledger) -> Result<PlannedS
     Ok(PlannedService::of_flag(text)?)
 }
 
-/// Takes over data that others made; the next start makes the app's login.
+/// Takes over data that prun did not make. The next start makes the app's login in it.
 ///
 /// # Errors
 ///
-/// When there is no such data, somebody else uses it, or no password is given.
+/// Returns an error if the data does not exist, if another container uses it, or if no password is given.
 pub(crate) async fn import(request: &ImportRequest, edge: &Edge) -> Result<Exit, Failure> {
     let known = KnownProject::find(&request.project, edge).await?;
     let work = async |locked: &LockedState<'_>| import_locked(request, &known, locked, edge).await;
@@ -58,7 +58,8 @@ async fn import_locked(
     }
     services::check_volume(&known.host, &project, &volume).await?;
     let credential = match planned.kind {
-        // PostgreSQL lets in an administrator on its own machine; the data of Redis and Valkey holds no password.
+        // PostgreSQL does not ask its administrator for a password on its own machine, and the data of Redis and
+        // Valkey holds no passwords. So a new password is enough.
         ServiceKind::Postgres | ServiceKind::Redis | ServiceKind::Valkey => ServiceCredential::generate(),
         ServiceKind::Mysql | ServiceKind::Mariadb | ServiceKind::Mongodb => administrator_password(&planned.name)?,
     };
@@ -73,7 +74,7 @@ async fn import_locked(
     Ok(Exit::Done)
 }
 
-/// Reads the administrator's credential: from a prompt that does not show it, or from standard input.
+/// Reads the administrator's password from a prompt that does not show it, or from standard input.
 fn administrator_password(service: &str) -> Result<ServiceCredential, CommandError> {
     use std::io::{BufRead as _, IsTerminal as _};
     let stdin = std::io::stdin();
@@ -91,11 +92,12 @@ fn administrator_password(service: &str) -> Result<ServiceCredential, CommandErr
     ServiceCredential::given(text).ok_or_else(|| CommandError::AdministratorPassword { service: service.to_owned() })
 }
 
-/// Lets the next start set new passwords in data whose passwords nobody knows. What runs goes on until then.
+/// Lets the next start set new passwords in data whose passwords nobody knows. Running instances are not touched
+/// until then.
 ///
 /// # Errors
 ///
-/// When there is no such data, or its server has no way in without a password.
+/// Returns an error if the data does not exist, or if its server cannot be opened without a password.
 pub(crate) async fn reset(request: &ImportRequest, edge: &Edge) -> Result<Exit, Failure> {
     let known = KnownProject::find(&request.project, edge).await?;
     let work = async |locked: &LockedState<'_>| reset_locked(request, &known, locked, edge).await;
@@ -133,7 +135,8 @@ async fn reset_locked(
     Ok(Exit::Done)
 }
 
-/// Chooses the volume with the data: the one that was named, or that the service has, or that prun would make.
+/// Chooses the volume with the data: the one that the user named, or the service's own, or the one that prun would
+/// make.
 fn volume_of(request: &ImportRequest, planned: &PlannedService, ledger: &Ledger, project: &Project) -> String {
     match (&request.volume, ledger.service(&planned.name)) {
         (Some(volume), _) => volume.clone(),

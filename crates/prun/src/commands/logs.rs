@@ -24,11 +24,11 @@ const APP: &str = papp::APP;
 
 /// Shows the logs of instances and services.
 ///
-/// Each stream of each container has a redactor of its own, so that a value is found even if it arrives in pieces.
+/// Each stream of each container has its own redactor, so a value is masked even if it arrives in pieces.
 ///
 /// # Errors
 ///
-/// When there is no such project or service, or the engine keeps no log.
+/// Returns an error if the project or a service does not exist, or if the engine does not keep logs.
 pub(crate) async fn logs(request: &LogsRequest, edge: &Edge) -> Result<Exit, Failure> {
     let known = KnownProject::find(&request.project, edge).await?;
     let document = edge.cancellation.unless_cancelled(known.read()).await??;
@@ -84,13 +84,14 @@ pub(crate) async fn logs(request: &LogsRequest, edge: &Edge) -> Result<Exit, Fai
     };
     match edge.cancellation.unless_cancelled(work).await {
         Ok(done) => Ok(done?),
-        // An interrupt is the usual way to stop following a log.
+        // The user ends a followed log with an interrupt, so the interrupt is not a failure.
         Err(ending) if request.follow => Ok(Exit::Ended(ending)),
         Err(ending) => Err(ending.into()),
     }
 }
 
-/// Shows the log of the instance that failed last. It was masked before it was kept; what is known today is masked too.
+/// Shows the log of the instance that failed last. It was masked before it was kept. It is masked again with the
+/// values that are known now.
 async fn failed_log(
     host: &Engine,
     project: &Project,
@@ -110,7 +111,8 @@ async fn failed_log(
     Ok(Exit::Done)
 }
 
-/// Finds the containers to show, and a label for each. A name is a service's, a process's or an instance's, or `app`.
+/// Finds the containers to show, and a label for each. A name is that of a service, a process or an instance, or
+/// `app`.
 async fn chosen(host: &Engine, project: &Project, of: &[String]) -> Result<Vec<(String, String)>, RunError> {
     let all = containers::list(host, project).await?;
     let newest = all.iter().filter(|container| role(container) == Some(Role::App.as_str())).filter_map(number).max();

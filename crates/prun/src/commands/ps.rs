@@ -1,4 +1,4 @@
-//! `prun ps`: shows the instances and services that run.
+//! `prun ps`: shows the running instances and services.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::project::{KnownProject, connect};
 use crate::state;
 use crate::state::caller::Caller;
 
-/// What is shown of a service's container.
+/// A row for a service's container.
 struct ServiceRow {
     name: String,
     image: String,
@@ -24,7 +24,7 @@ struct ServiceRow {
     since: String,
 }
 
-/// What is shown of an instance.
+/// A row for an instance.
 struct InstanceRow {
     container: String,
     name: InstanceName,
@@ -35,14 +35,14 @@ struct InstanceRow {
     open: Vec<String>,
 }
 
-/// Shows the instances and services that run.
+/// Shows the running instances and services.
 ///
 /// # Errors
 ///
-/// When the project does not exist, or no engine answers.
+/// Returns an error if the project does not exist, or no engine answers.
 pub(crate) async fn ps(choice: &Choice, form: ListForm, edge: &Edge) -> Result<Exit, Failure> {
     let known = KnownProject::find(choice, edge).await?;
-    // Marks are enough to show what runs, so who is no operator sees it too.
+    // Labels are enough to show what runs, so users who are not operators can see it too.
     let (project, host) = (edge.cancellation.unless_cancelled(known.project()).await??, known.host);
     let all = containers::list(&host, &project).await?;
     let addresses = forwarder::addresses(&host, &project).await?;
@@ -104,7 +104,7 @@ fn table_of(services: &[ServiceRow], instances: &[InstanceRow]) -> String {
     table(&rows)
 }
 
-/// Writes contract version 1, as `docs/schemas/ps.schema.json` describes it.
+/// Writes JSON of version 1, which `docs/schemas/ps.schema.json` describes.
 fn json_of(project: &str, services: &[ServiceRow], instances: &[InstanceRow]) -> String {
     let service = |service: &ServiceRow| {
         let ServiceRow { name, image, state, since } = service;
@@ -125,11 +125,11 @@ fn json_of(project: &str, services: &[ServiceRow], instances: &[InstanceRow]) ->
     format!("{document:#}\n")
 }
 
-/// Shows every project of the engine: what runs of it, and what this user is to it.
+/// Shows every project of the engine: what runs of it, and whether this user may operate it.
 ///
 /// # Errors
 ///
-/// When no engine answers.
+/// Returns an error if no engine answers.
 pub(crate) async fn all(edge: &Edge) -> Result<Exit, Failure> {
     let host = edge.cancellation.unless_cancelled(connect()).await??;
     let caller = Caller::of_process(None);
@@ -162,7 +162,7 @@ pub(crate) async fn all(edge: &Edge) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Finds containers with the marks of projects that have no state on the engine.
+/// Finds the projects that have containers but no state on the engine.
 fn orphans(known: &[Project], marked: &[ContainerSummary]) -> Vec<[String; 5]> {
     let mut orphans: BTreeMap<(String, String), usize> = BTreeMap::new();
     for container in marked.iter().filter(|container| role(container) == Some(Role::App.as_str())) {
@@ -178,7 +178,7 @@ fn orphans(known: &[Project], marked: &[ContainerSummary]) -> Vec<[String; 5]> {
     orphans.into_iter().map(row).collect()
 }
 
-/// Finds the generations whose instances run without their values, as after a restart of the engine.
+/// Finds the generations whose instances have lost their values, as after a restart of the engine.
 pub(crate) async fn waiting(host: &Engine, project: &Project, instances: &[&ContainerSummary]) -> Vec<u64> {
     let mut numbers: Vec<u64> = instances.iter().filter_map(|container| number(container)).collect();
     numbers.sort_unstable();

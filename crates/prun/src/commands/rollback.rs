@@ -15,7 +15,7 @@ use crate::project::KnownProject;
 use crate::state::{Closed, LockedState};
 use crate::values::generation::{Generation, Origin, Variable};
 
-/// Lists the generations that the state keeps, the newest first. It shows no value.
+/// Lists the generations that the state keeps, the newest first. It does not show values.
 ///
 /// # Errors
 ///
@@ -28,11 +28,11 @@ pub(crate) async fn list(project: &Choice, edge: &Edge) -> Result<Exit, Failure>
     Ok(Exit::Done)
 }
 
-/// Says of each generation its number, when it was made, its image, and the names of what changed.
+/// Returns for each generation its number, the time when it was made, its image, and the names of what changed.
 ///
 /// # Errors
 ///
-/// When this prun no longer understands the record of one.
+/// Returns an error if this prun does not understand the record of a generation.
 pub(crate) fn rows_of(generations: &[Generation]) -> Result<Vec<[String; 4]>, RunError> {
     let mut rows = Vec::new();
     for (place, generation) in generations.iter().enumerate() {
@@ -70,7 +70,7 @@ fn changes(before: &Generation, after: &Generation) -> String {
     words.join(" ")
 }
 
-/// Names the processes that are new, other or gone. A generation whose plan cannot be read is like any other.
+/// Names the processes that are new, changed or gone. It returns nothing if the plan of a generation cannot be read.
 fn processes(before: &Generation, after: &Generation) -> Vec<String> {
     let (Ok(before), Ok(after)) = (before.record.plan(), after.record.plan()) else { return Vec::new() };
     let mut words = Vec::new();
@@ -86,19 +86,19 @@ fn processes(before: &Generation, after: &Generation) -> Vec<String> {
     words
 }
 
-/// Returns a variable's name, shape and value in the form in which they are sealed. The origin is the same for all,
-/// so a value that was read elsewhere does not count as changed.
+/// Returns a variable's name, shape and value in the form in which they are sealed. The origin is replaced by a fixed
+/// one, so a value that was read from another source does not count as changed.
 fn content(variable: &Variable) -> Zeroizing<Vec<u8>> {
     Generation::seal_variables(&[Variable { origin: Origin::Configuration, ..variable.again() }])
 }
 
 /// Starts an earlier generation again, with its image, its order and the user's values of that time. Services keep
-/// their current credentials, so a credential that was revoked does not come back.
+/// their current credentials, so a revoked credential does not come back.
 ///
 /// # Errors
 ///
-/// Returns an error if the generation is not kept, if its image is gone, or if the start fails. In each case, what
-/// runs stays as it is.
+/// Returns an error if the generation is not kept, if its image is gone, or if the start fails. In each case, the
+/// running instances stay as they are.
 pub(crate) async fn run(request: &RollbackRequest, edge: &Edge) -> Result<Exit, Failure> {
     let known = KnownProject::find(&request.project, edge).await?;
     let work = async |locked: &LockedState<'_>| {
@@ -116,7 +116,7 @@ pub(crate) async fn run(request: &RollbackRequest, edge: &Edge) -> Result<Exit, 
     known.locked(edge, Closed::Refuse, work).await
 }
 
-/// Chooses a generation among those that are kept. Without a number, it is the generation before the newest.
+/// Chooses a generation among the kept ones. Without a number, it is the generation before the newest.
 fn chosen(project: &str, number: Option<u64>, kept: Vec<Generation>) -> Result<Generation, CommandError> {
     let numbers: Vec<u64> = kept.iter().map(|generation| generation.number).collect();
     let project = || project.to_owned();
@@ -127,8 +127,8 @@ fn chosen(project: &str, number: Option<u64>, kept: Vec<Generation>) -> Result<G
     found.ok_or_else(|| CommandError::NoGeneration { project: project(), number, kept: numbers })
 }
 
-/// Makes sure that the generation starts with the image that it had. If the image's name has another image now, the
-/// id takes the name's place.
+/// Makes sure that the generation starts with the image that it had. If the image's name stands for another image
+/// now, the id is used instead of the name.
 async fn with_its_image(host: &Engine, generation: Generation, edge: &Edge) -> Result<Generation, RunError> {
     let Some(id) = generation.image.clone() else { return Ok(generation) };
     let name = generation.record.plan()?.image().to_owned();

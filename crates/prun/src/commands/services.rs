@@ -26,7 +26,7 @@ use crate::values::generation::Generation;
 ///
 /// # Errors
 ///
-/// Everything that can go wrong on the way.
+/// Returns the first error of the request's steps.
 pub(crate) async fn run(request: &ServicesRequest, edge: &Edge) -> Result<CommandEnd, Failure> {
     let exit = match request {
         ServicesRequest::Rotate { project, services } => rotate(project, services, edge).await,
@@ -76,7 +76,7 @@ async fn rotate_in(
         }
         (_, None) => {}
     }
-    // This must fail before anything is sealed.
+    // A state that is too old must be refused before anything is sealed.
     roll::check_age(&start.host, &start.project, locked.newest_number()?).await?;
     for name in &names {
         start.ledger.begin_rotation(name);
@@ -96,7 +96,7 @@ async fn rotate_in(
     start.run(locked, Some(current)).await
 }
 
-/// Chooses the services of these names; all of them must be in use.
+/// Chooses the services of these names, and checks that all of them are in use.
 fn chosen(services: &Rotated, start: &Start) -> Result<Vec<String>, CommandError> {
     let in_use = |name: &str| {
         start.plan.wants(name) && start.ledger.service(name).is_some_and(|service| service.phase() == Phase::Proven)
@@ -187,7 +187,7 @@ async fn remove(choice: &Choice, name: &str, data: Data, edge: &Edge) -> Result<
         let project = Project::new(&known.name, ledger.owner());
         service::stop(&known.host, &project, name).await?;
         if service.external().is_none() && containers::volume_exists(&known.host, service.volume()).await? {
-            // This fails for a volume that is not of this project.
+            // This call returns an error if the volume does not belong to this project.
             let labels = project.labels(Role::Service, &[]);
             containers::ensure_volume(&known.host, &project, service.volume(), labels, &[]).await?;
             containers::remove_volume(&known.host, service.volume()).await?;
@@ -224,7 +224,7 @@ async fn list(choice: &Choice, edge: &Edge) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Says how old a service's credential is, or what is to be done about it.
+/// Describes how old a service's credential is, or what the user has to do about it.
 #[must_use]
 pub(crate) fn standing(service: &ServiceRecord) -> String {
     match (service.phase(), service.stage()) {

@@ -1,4 +1,5 @@
-//! `prun injected`: shows the variables that instances have; and the words and tables that lists share.
+//! `prun injected`: shows the variables that instances have. The module also has the words and tables that several
+//! lists share.
 
 use std::fmt::Write as _;
 
@@ -12,10 +13,10 @@ use crate::plan::request::{Choice, InjectedForm, InjectedRequest};
 use crate::project::{KnownProject, manifest};
 use crate::values::generation::{Origin, Value, Variable};
 
-/// The mask of a secret. It is equally long for all secrets, so that it does not reveal their lengths.
+/// The mask of a secret. It has the same length for all secrets, so it does not reveal theirs.
 const MASK: &str = "••••••••";
 
-/// What stands in the place of a value that only the build has.
+/// The text in the place of a value that only the build has.
 pub(crate) const BUILD_ONLY: &str = "build only, not in the container";
 
 /// Shows the variables of instances with masked values, or prints the value of one variable.
@@ -47,11 +48,11 @@ async fn variables(project: &Choice, edge: &Edge) -> Result<(Vec<Variable>, Ledg
     }
 }
 
-/// Finds one variable for somebody who asked for its value.
+/// Finds one variable whose value the user asks for.
 ///
 /// # Errors
 ///
-/// When the project or the variable does not exist, or the project is not this user's.
+/// Returns an error if the project or the variable does not exist, or if this user is not an operator of the project.
 pub(crate) async fn variable(project: &Choice, name: &str, edge: &Edge) -> Result<Variable, Failure> {
     let known = KnownProject::find(project, edge).await?;
     let document = edge.cancellation.unless_cancelled(known.read_own()).await??;
@@ -129,7 +130,7 @@ fn row(variable: &Variable, ledger: &Ledger) -> [String; 3] {
     [variable.name.clone(), from, value]
 }
 
-/// Says where a variable comes from.
+/// Describes where a variable comes from.
 #[must_use]
 pub(crate) fn from(origin: &Origin) -> String {
     match origin {
@@ -139,7 +140,7 @@ pub(crate) fn from(origin: &Origin) -> String {
     }
 }
 
-/// Puts a moment in the past into words.
+/// Describes how long ago something happened.
 #[must_use]
 pub(crate) fn ago(seconds: u64) -> String {
     match units(seconds) {
@@ -158,7 +159,7 @@ fn units(seconds: u64) -> Option<(u64, &'static str)> {
     }
 }
 
-/// Says in words how old something is.
+/// Describes how old something is.
 #[must_use]
 pub(crate) fn age(seconds: u64) -> String {
     match units(seconds) {
@@ -167,7 +168,7 @@ pub(crate) fn age(seconds: u64) -> String {
     }
 }
 
-/// Aligns columns. The last column may have any length, and a column that is empty below its heading is left out.
+/// Aligns columns. The last column may have any length, and a column without any content is left out.
 pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let used: Vec<usize> = (0..N).filter(|column| rows.iter().skip(1).any(|row| !row[*column].is_empty())).collect();
     let widths: Vec<usize> =

@@ -1,4 +1,4 @@
-//! `prun start`: brings the services and the instances of an app to a plan.
+//! `prun start`: makes the services and the instances of an app run as the plan says.
 
 use std::path::Path;
 
@@ -35,11 +35,11 @@ use crate::values::external::{self, Logins};
 use crate::values::generation::{Generation, Origin, Variable};
 use crate::values::masks;
 
-/// Starts the app, or updates the one that runs.
+/// Starts the app, or updates the running app.
 ///
 /// # Errors
 ///
-/// Returns the first error of any step. The old instances then keep running.
+/// Returns the first error of any step. If the new instances do not become healthy, the old instances keep running.
 pub(crate) async fn run(request: &StartRequest, edge: &Edge) -> Result<Exit, Failure> {
     let (mut start, state, current) = Start::read(request, edge, Goal::Instances).await?;
     let outcome = async {
@@ -57,7 +57,7 @@ pub(crate) async fn run(request: &StartRequest, edge: &Edge) -> Result<Exit, Fai
     outcome.map_err(|failure| failure.behind(&start.edge))
 }
 
-/// Reads the user's secrets, each once, and returns them with an edge whose output is redacted.
+/// Reads the user's secrets, each source once, and returns them with an edge whose output is redacted.
 fn secrets(
     sources: &SecretSources,
     manifest: Option<&FoundManifest>,
@@ -89,14 +89,14 @@ fn secrets(
     Ok((resolution, edge))
 }
 
-/// Copies a generation's user secrets, except those that are composed of others.
+/// Copies a generation's user secrets, except composed ones.
 fn kept(current: &Generation, plan: &Plan) -> Vec<Variable> {
     let is_composed = |name: &str| plan.composed().iter().any(|secret| secret.name == name);
     let user = current.variables.iter().filter(|variable| matches!(variable.origin, Origin::User(_)));
     user.filter(|variable| !is_composed(&variable.name)).map(Variable::again).collect()
 }
 
-/// A start in progress: what was planned, and everything that the steps need.
+/// A start in progress: its plan, and everything that the steps need.
 pub(crate) struct Start {
     pub(crate) host: Engine,
     pub(crate) project: Project,
@@ -107,12 +107,12 @@ pub(crate) struct Start {
     pub(crate) ledger: Ledger,
     pub(crate) edge: Edge,
     pub(crate) instances: Instances,
-    /// The logins for servers that others run, which only a start from the manifest has at hand.
+    /// The logins for external services. Only a start from the manifest has them.
     pub(crate) logins: Logins,
 }
 
 impl Start {
-    /// Reads the manifest and the user's secrets, and plans a start; nothing is started yet.
+    /// Reads the manifest and the user's secrets, and plans a start. It does not start anything yet.
     pub(crate) async fn read(
         request: &StartRequest,
         edge: &Edge,
@@ -125,8 +125,8 @@ impl Start {
         let mut plan = Plan::new(&request.order, declared, folder, goal)?;
         let caller = Caller::of_process(found.as_ref().map(FoundManifest::directory));
         let connected = match Self::connect(request, &plan, caller, edge).await {
-            // These failures end the start here: for a project that is not the user's, no secret is read and no
-            // command is run.
+            // These failures end the start before any secret is read and any command is run, because the project does
+            // not belong to the user.
             Err(failure @ (Failure::Ended(_) | Failure::Shared(_))) => return Err(failure),
             Err(Failure::Error { error, printer }) if matches!(*error, RunError::State(_)) => {
                 return Err(Failure::Error { error, printer });
@@ -137,15 +137,15 @@ impl Start {
         let current = document.map_or(Ok(None), Document::generation)?;
         let (before, kept) = match (goal, &current) {
             (_, None) => (None, Vec::new()),
-            // A single command gets every value that the app has, including those that came from flags of the app's
+            // A single command gets every value that the app has, also values that came from flags of the app's
             // start.
             (Goal::Command, Some(current)) => {
                 let before = current.record.plan()?;
                 let kept = kept(current, &before);
                 (Some(before), kept)
             }
-            // Instances keep a secret that the manifest declares for them and that must have a value. A secret that
-            // only a flag gave is dropped together with the flag.
+            // Instances keep a required secret that the manifest declares for them, even without a new value. A
+            // secret that only a flag gave is dropped together with the flag.
             (Goal::Instances, Some(current)) => {
                 let mut kept = kept(current, &plan);
                 let is_needed = |name: &str| {
@@ -180,7 +180,7 @@ impl Start {
         let added = current.as_ref().map(|current| current.record.added().to_vec()).unwrap_or_default();
         plan.add(&added)?;
         let mut user = composition::of_user(&secrets);
-        // These open servers for prun; the app gets the logins that come of them.
+        // These secrets open external servers for prun. The app gets only the logins that prun makes with them.
         user.retain(|variable| !plan.externals().any(|(_, external)| external.login.secret() == variable.name));
         if let Some(before) = &before {
             plan.inherit(before);
@@ -222,14 +222,15 @@ impl Start {
         Ok(edge.cancellation.unless_cancelled(work).await??)
     }
 
-    /// Takes the ledger of the locked state: another command may have changed it while this one waited for the lock.
+    /// Takes the ledger of the locked state, because another command may have changed it while this one waited for
+    /// the lock.
     pub(crate) fn take(&mut self, locked: &LockedState<'_>) -> Result<(), RunError> {
         self.ledger = locked.ledger_or_new()?;
         self.project = Project::new(self.plan.project(), locked.owner());
         Ok(())
     }
 
-    /// Makes the last start again from its sealed record.
+    /// Prepares the last start again from its sealed record.
     pub(crate) fn again(host: Engine, ledger: Ledger, current: &Generation, edge: &Edge) -> Result<Self, RunError> {
         let plan = current.record.plan()?;
         let user = kept(current, &plan);
@@ -251,10 +252,10 @@ impl Start {
         Ok(variables)
     }
 
-    /// Brings the services to the plan, and returns the app's image and variables.
+    /// Makes the services run as the plan says, and returns the app's image and variables.
     pub(crate) async fn prepare(&mut self, locked: &LockedState<'_>) -> Result<(ImageInspect, Vec<Variable>), Failure> {
         let cancellation = self.edge.cancellation.clone();
-        // Every error of the plan is found here, before anything is started.
+        // All errors of the plan are found here, before anything is started.
         self.plan.check_folders()?;
         let changed = cancellation.unless_cancelled(self.services().add()).await??;
         self.masked_variables()?;
@@ -269,7 +270,7 @@ impl Start {
         Ok((image, variables))
     }
 
-    /// Brings services and instances to the plan, and finishes a rotation that an earlier command began.
+    /// Makes services and instances run as the plan says, and finishes a rotation that an earlier command began.
     pub(crate) async fn run(&mut self, locked: &LockedState<'_>, current: Option<Generation>) -> Result<Exit, Failure> {
         let cancellation = self.edge.cancellation.clone();
         roll::check_age(&self.host, &self.project, locked.newest_number()?).await?;
@@ -313,8 +314,8 @@ impl Start {
         rotation.revoke(&mut self.ledger).await
     }
 
-    /// Rotates credentials while the app does not run. The services are started for the rotation, and a generation with
-    /// the next credentials is sealed for the next start.
+    /// Rotates credentials while the app does not run. It starts the services for the rotation, and seals a
+    /// generation with the next credentials for the next start.
     pub(crate) async fn rotate_services(
         &mut self,
         locked: &LockedState<'_>,
@@ -326,20 +327,20 @@ impl Start {
         cancellation.unless_cancelled(self.enable(locked)).await??;
         let variables = self.masked_variables()?;
         let number = current.number + 1;
-        // An empty digest equals no other, so the next start makes a generation of its own.
+        // An empty digest differs from every other one, so the next start makes a new generation.
         let next = Generation { number, digest: String::new(), variables, created: now(), ..current };
         locked.seal_generation(&next).await?;
         cancellation.unless_cancelled(self.revoke(locked)).await??;
         Ok(())
     }
 
-    /// The services on their way to the plan.
+    /// Returns the services, with everything that is needed to bring them to the plan.
     fn services(&mut self) -> Services<'_> {
         let Self { host, project, plan, ledger, edge, logins, .. } = self;
         Services { host, project, plan, ledger, edge, logins }
     }
 
-    /// Shows what a start would do.
+    /// Prints what a start would do.
     async fn preview(&mut self, current: Option<&Generation>) -> Result<Exit, Failure> {
         let mut fresh = false;
         for planned in self.plan.services() {

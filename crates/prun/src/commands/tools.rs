@@ -1,4 +1,4 @@
-//! `prun services shell`, `dump` and `load`: a service's own client, with an administrator's rights.
+//! `prun services shell`, `dump` and `load`: run a service's own client with an administrator's rights.
 
 use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -29,10 +29,10 @@ use crate::service;
 use crate::state::{Closed, LockedState};
 use crate::values::masks;
 
-/// How long a service may take to forget what an interrupted load left.
+/// How long a service may take to remove what an interrupted load left.
 const UNDO: Duration = Duration::from_secs(30);
 
-/// A running service, and everything that its client needs.
+/// A running service, with everything that its client needs.
 struct Site<'a> {
     host: &'a Engine,
     project: Project,
@@ -68,14 +68,14 @@ impl<'a> Site<'a> {
         Ok(Self { host, project: names, service, container, database })
     }
 
-    /// Names a file in memory for a login, which the command that finds it there removes.
+    /// Makes the path of a file in memory for a login. The command that reads the file removes it.
     fn file() -> String {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         format!("/dev/shm/prun-{}-{count}", std::process::id())
     }
 
-    /// Puts the login of a tool into its file. It travels on the connection, as every password does.
+    /// Writes the login of a tool to its file. It goes over the standard input of a command, as every password does.
     async fn lay(&self, tool: &Tool, file: &str) -> Result<(), RunError> {
         let Some(login) = tool.login() else { return Ok(()) };
         let store = ["sh", "-c", "umask 077; cat >\"$0\"", file].map(str::to_owned);
@@ -93,7 +93,7 @@ impl<'a> Site<'a> {
         RunError::Tool { doing: format!("{work} of service `{}`", self.service.name()), code, tail, state }
     }
 
-    /// The database and the service, as a line names them.
+    /// Returns the names of the database and the service, as messages write them.
     fn place(&self) -> String {
         match self.database.or(self.service.database()) {
             Some(database) => format!("{} of {}", database, self.service.name()),
@@ -101,7 +101,7 @@ impl<'a> Site<'a> {
         }
     }
 
-    /// Counts what is in the database.
+    /// Counts the tables or keys in the database.
     async fn count(&self, probe: &Probe) -> Result<u64, RunError> {
         let answer = inside::run(self.host, &self.container, probe.command(), probe.input()).await?;
         tool::counted(&answer.output)
@@ -119,11 +119,11 @@ impl<'a> Site<'a> {
     }
 }
 
-/// Opens the client's shell, at the terminal if there is one, and passes on its exit code.
+/// Opens the client's shell, on the terminal if there is one, and passes on its exit code.
 ///
 /// # Errors
 ///
-/// When the service does not run, or the engine cannot run its client.
+/// Returns an error if the service does not run, or the engine cannot run its client.
 pub(crate) async fn shell(request: &ToolRequest, arguments: &[String], edge: &Edge) -> Result<CommandEnd, Failure> {
     let known = KnownProject::find(&request.project, edge).await?;
     let document = edge.cancellation.unless_cancelled(known.read_own()).await??;
@@ -186,7 +186,7 @@ async fn attach(site: &Site<'_>, tool: &Tool, tty: bool, lines: &mut Lines) -> R
 ///
 /// # Errors
 ///
-/// When standard output is a terminal, the service does not run, or its client fails.
+/// Returns an error if standard output is a terminal, the service does not run, or its client fails.
 pub(crate) async fn dump(request: &ToolRequest, edge: &Edge) -> Result<Exit, Failure> {
     if std::io::stdout().is_terminal() {
         return Err(CommandError::DumpToTerminal { service: request.service.clone() }.into());
@@ -199,7 +199,7 @@ pub(crate) async fn dump(request: &ToolRequest, edge: &Edge) -> Result<Exit, Fai
     let tool = tool::dump(site.service, site.database, &file).ok_or_else(|| site.unsupported())?;
     let work = async {
         site.lay(&tool, &file).await?;
-        // The bytes are data: they leave as they are, unmasked.
+        // The dump is the user's data, so it is not masked.
         piped::run(site.host, &site.container, tool.command(), None::<Input<'_, Stdin>>, tokio::io::stdout()).await
     };
     let end = edge.cancellation.unless_cancelled(work).await??;
@@ -212,17 +212,17 @@ pub(crate) async fn dump(request: &ToolRequest, edge: &Edge) -> Result<Exit, Fai
     }
 }
 
-/// Brings data from standard input into a service: all of it, or nothing.
+/// Loads data from standard input into a service: all of it, or nothing.
 ///
 /// # Errors
 ///
-/// When the service holds data and `replace` was not said, or its client fails.
+/// Returns an error if the service holds data and `replace` is false, or if its client fails.
 pub(crate) async fn load(request: &ToolRequest, replace: bool, edge: &Edge) -> Result<Exit, Failure> {
     if std::io::stdin().is_terminal() {
         return Err(CommandError::LoadFromTerminal { service: request.service.clone() }.into());
     }
     let known = KnownProject::find(&request.project, edge).await?;
-    // Only who may start the app may change its data.
+    // This call returns an error for a user who may not start the app, and who therefore may not change its data.
     known.read_own().await?;
     let work = async |locked: &LockedState<'_>| {
         let ledger = locked.ledger_or_new()?;
@@ -260,16 +260,16 @@ pub(crate) async fn load(request: &ToolRequest, replace: bool, edge: &Edge) -> R
     known.locked(edge, Closed::Refuse, work).await
 }
 
-/// The exit code of a command whose container ended.
+/// The exit code of a command whose container ended: 128 plus the number of SIGKILL.
 const KILLED: i64 = 128 + 9;
 
-/// What is said when a load fails before it has changed anything.
+/// The note on a load that fails before it has changed anything.
 const UNTOUCHED: &str = "what was there before is there still";
-/// What is said when a load fails while it replaces data.
+/// The note on a load that fails while it replaces data.
 const UNFINISHED: &str =
     "the server has all of the new data, beside what may be left of the old; load it again from the file";
 
-/// Lets the server read all of the data; nothing of what was there changes.
+/// Makes the server read all of the data, without a change to the data that is there.
 async fn take(site: &Site<'_>, load: &Load, files: &[String; 2], edge: &Edge) -> Result<(), Failure> {
     let taking = async {
         if let Some(begin) = &load.begin {
@@ -290,14 +290,14 @@ async fn take(site: &Site<'_>, load: &Load, files: &[String; 2], edge: &Edge) ->
     Ok(())
 }
 
-/// Puts the data where it belongs. It is whole by now, and an interruption waits.
+/// Replaces the old data by the new data. The server has all of it by now, and an interruption has to wait.
 async fn finish(site: &Site<'_>, load: &Load, file: &str) -> Result<(), RunError> {
     let Some(finish) = &load.finish else { return Ok(()) };
     site.lay(finish, file).await?;
     let done = inside::run(site.host, &site.container, finish.command(), &[]).await?;
     match done.code {
         0 => Ok(()),
-        // Its own container ended below it.
+        // The command ended with its container, because the server restarted.
         KILLED if load.restarts => Ok(()),
         code => Err(site.failed("the load", code, &done.output, UNFINISHED)),
     }

@@ -1,8 +1,8 @@
-//! `prun ui`: one local page of a project, and the errands that it sends. Each errand is the command of the same name,
-//! with a line in the terminal.
+//! `prun ui`: serves a local page of a project, and carries out the errands of the page. Each errand is the command
+//! of the same name, with a line in the terminal.
 //!
-//! The server only hands questions over; all work happens here, in one place, so that it is the same work with the same
-//! locks and the same refusals as that of the commands.
+//! The server only hands questions over. This module does all of the work, so the page has the same locks and the
+//! same refusals as the commands.
 
 mod facts;
 mod tee;
@@ -30,14 +30,14 @@ use crate::project::{connect, name_of};
 use crate::tell;
 use crate::values::generation::{Value, Variable};
 
-/// How many questions are answered at the same time; more wait.
+/// How many questions are answered at the same time. Further ones wait.
 const MOST: usize = 8;
 
-/// Opens the page, and answers it until the user ends the command.
+/// Opens the page, and answers its questions until the user ends the command.
 ///
 /// # Errors
 ///
-/// When there is no project to show, or the port is taken.
+/// Returns an error if there is no project to show, or if the port is taken.
 pub(crate) async fn run(request: &UiRequest, edge: &Edge) -> Result<Exit, Failure> {
     let desk = Desk::find(&request.project, edge).await?;
     let taken = |source| CommandError::PagePort { port: request.port, source };
@@ -63,21 +63,22 @@ pub(crate) async fn run(request: &UiRequest, edge: &Edge) -> Result<Exit, Failur
         }
     };
     server.abort();
-    // An errand that is under way ends as its command would: the same signal has reached it.
+    // A running errand ends as its command would, because the same signal has reached it.
     while answers.next().await.is_some() {}
-    // An interrupt is the usual way to end.
+    // The user ends this command with an interrupt, so the interrupt is not a failure.
     Ok(Exit::Ended(ending))
 }
 
-/// The projects that the page shows, each with the words that choose it.
+/// The projects that the page shows, each with the choice that selects it.
 struct Desk {
     projects: Vec<(String, Choice)>,
-    /// Whether an errand is under way.
+    /// Whether an errand is running.
     busy: Cell<bool>,
 }
 
 impl Desk {
-    /// Finds the project that the command line means; without one, those of the engine that this user operates.
+    /// Finds the project that the command line names. Without one, finds the projects of the engine that this user
+    /// operates.
     async fn find(choice: &Choice, edge: &Edge) -> Result<Self, Failure> {
         let projects = match name_of(choice) {
             Ok(named) => vec![(named.name, choice.clone())],
@@ -98,18 +99,19 @@ impl Desk {
         self.projects.iter().map(|(name, _)| name.clone()).collect()
     }
 
-    /// Chooses a project; the first one where the page says nothing.
+    /// Chooses a project by its name, or the first project if the page names none.
     fn choose(&self, name: Option<&str>) -> Result<&(String, Choice), CommandError> {
         let is_meant = |known: &&(String, Choice)| name.is_none_or(|name| known.0 == name);
         let found = self.projects.iter().find(is_meant);
         found.ok_or_else(|| CommandError::NotOnPage { project: name.unwrap_or_default().to_owned() })
     }
 
-    /// Answers a question. Nobody may be there any more to hear the answer.
+    /// Answers a question. The page may be gone by then, so a failure to send the answer does not matter.
     async fn answer(&self, request: Request, edge: &Edge) {
         let project = request.project.as_deref();
         match request.question {
-            // What only looks is dropped at the end: an engine that does not answer must not keep the command.
+            // A question that only reads is dropped when the user ends the command, so an engine that does not answer
+            // cannot delay the end.
             Question::Look(answer) => {
                 if let Ok(overview) = edge.cancellation.unless_cancelled(self.look(project, edge)).await {
                     let _ = answer.send(overview);
@@ -169,7 +171,7 @@ impl Desk {
         Ok(value)
     }
 
-    /// Runs an errand; one at a time, for the terminal shows them one after the other.
+    /// Runs an errand. Only one runs at a time, because the terminal shows errands one after the other.
     async fn run_errand(&self, project: Option<&str>, errand: Errand, edge: &Edge) -> Result<(), Failure> {
         if self.busy.replace(true) {
             return Err(CommandError::ErrandUnderWay.into());

@@ -25,8 +25,7 @@ use crate::names::{self, Project, Role};
 /// then deadlock (`getSvcRecords` against `getNetworksFromStore`), and only the version tells which engine is safe.
 const SAFE_TOGETHER: ApiVersion = ApiVersion { major: 1, minor: 44 };
 
-/// Lists the containers of a project, running or not. Containers of another state with the same project name are left
-/// out.
+/// Lists the containers of a project, running or not. Containers of another project with the same name are left out.
 ///
 /// # Errors
 ///
@@ -184,7 +183,7 @@ pub(crate) async fn stop(host: &Engine, name: &str, grace: Duration) -> Result<(
     }
 }
 
-/// Stops a container, and removes it with its anonymous volumes. A container that is gone is not an error.
+/// Stops a container, and removes it with its anonymous volumes. If the container is gone, that is not an error.
 ///
 /// # Errors
 ///
@@ -354,7 +353,7 @@ pub(crate) async fn files(
     Ok(archive::files(&archive))
 }
 
-/// Finds a running container of the project, in this role, that mounts a volume. Returns its id.
+/// Finds a running container of the project that has this role and mounts a volume. Returns its id.
 ///
 /// # Errors
 ///
@@ -374,11 +373,11 @@ pub(crate) async fn mounting(
     Ok(found.find(|container| running(container) && mounts(container)).and_then(|container| container.id.clone()))
 }
 
-/// Finds a running container, not of this project, that mounts a volume.
+/// Finds a running container that mounts a volume and does not belong to this project.
 ///
 /// # Errors
 ///
-/// If the engine does not list containers.
+/// Returns an error if the engine does not list containers.
 pub(crate) async fn stranger_with(host: &Engine, project: &Project, volume: &str) -> Result<Option<String>, RunError> {
     let filters = HashMap::from([("volume".to_owned(), vec![volume.to_owned()])]);
     let options = ListContainersOptionsBuilder::new().filters(&filters).build();
@@ -387,14 +386,15 @@ pub(crate) async fn stranger_with(host: &Engine, project: &Project, volume: &str
         let label = |name| names::label(container.labels.as_ref(), name);
         label(names::PROJECT) == Some(project.name()) && label(names::OWNER) == Some(project.owner())
     };
-    // The engine's filter also takes volumes whose name contains this one.
+    // The engine's filter also finds volumes whose name only contains this name.
     let mounts = |container: &&ContainerSummary| {
         container.mounts.iter().flatten().any(|mount| mount.name.as_deref() == Some(volume))
     };
     Ok(all.iter().filter(mounts).find(|container| !is_ours(container)).map(name_of))
 }
 
-/// Removes a container at once, whatever it does. One that is gone, or about to go, is no error.
+/// Removes a container at once, without stopping it first. If the container is gone, or about to go, that is not an
+/// error.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! Images: looked at, and pulled with the logins of docker's client where the engine does not have them.
+//! Looks for images in the engine, and pulls missing ones with the registry logins of docker's client.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,8 @@ use crate::error::{PullFailure, RunError, engine, is_missing};
 ///
 /// # Errors
 ///
-/// [`RunError::RegistryLogin`]; [`RunError::ImageMissing`] with the engine's answer.
+/// Returns [`RunError::RegistryLogin`] if docker's login cannot be read, or [`RunError::ImageMissing`] with the
+/// engine's answer.
 pub(crate) async fn find(host: &Engine, name: &str, printer: &Printer) -> Result<ImageInspect, RunError> {
     if let Some(image) = known(host, name).await? {
         return Ok(image);
@@ -23,11 +24,11 @@ pub(crate) async fn find(host: &Engine, name: &str, printer: &Printer) -> Result
     host.docker().inspect_image(name).await.map_err(engine(|| format!("look at image {name}")))
 }
 
-/// Inspects an image that the engine has; returns `None` for any other.
+/// Inspects an image that the engine has. Returns `None` for any other image.
 ///
 /// # Errors
 ///
-/// If the engine does not answer.
+/// Returns an error if the engine does not answer.
 pub(crate) async fn known(host: &Engine, name: &str) -> Result<Option<ImageInspect>, RunError> {
     match host.docker().inspect_image(name).await {
         Ok(image) => Ok(Some(image)),
@@ -42,7 +43,7 @@ async fn pull(host: &Engine, name: &str, printer: &Printer) -> Result<(), RunErr
     let login = login.map_err(|source| RunError::RegistryLogin { registry: registry.to_owned(), source })?;
     let stranger = login.is_of_a_stranger();
     let credentials = (!stranger).then(|| login.into_docker(registry));
-    // Without a tag the engine would pull all tags.
+    // For a name without a tag, the engine would pull all tags.
     let tagged = name.contains('@') || name.rsplit('/').next().is_some_and(|last| last.contains(':'));
     let reference = if tagged { name.to_owned() } else { format!("{name}:latest") };
     let options = CreateImageOptionsBuilder::new().from_image(&reference).build();
@@ -60,7 +61,7 @@ async fn pull(host: &Engine, name: &str, printer: &Printer) -> Result<(), RunErr
     Ok(())
 }
 
-/// The line that says how far a pull is: redrawn on a terminal, printed once elsewhere.
+/// The line that tells how far a pull is. A terminal shows the current state; other outputs get one line.
 struct Screen<'a> {
     name: &'a str,
     printer: &'a Printer,
@@ -111,7 +112,7 @@ impl<'a> Screen<'a> {
     }
 }
 
-/// The layers of a pull, each with the bytes that are there and the bytes that it has.
+/// The layers of a pull, each with the bytes that were pulled and the total of its bytes.
 #[derive(Default)]
 struct Layers(BTreeMap<String, (u64, u64)>);
 

@@ -1,4 +1,4 @@
-//! Commands inside running containers, with their standard input.
+//! Runs commands inside running containers, with their standard input.
 
 use bollard::container::LogOutput;
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
@@ -48,7 +48,7 @@ pub(crate) async fn run(
     let mut kept = Vec::new();
     if let StartExecResults::Attached { mut output, input: mut stdin } = started {
         if !input.is_empty() {
-            // If a command ends before it has read everything, the connection closes, and the write fails. The exit
+            // A command that ends before it has read everything closes the connection, so the write fails. The exit
             // code then tells what happened.
             let _ = stdin.write_all(input).await;
             let _ = stdin.flush().await;
@@ -64,13 +64,13 @@ pub(crate) async fn run(
     Ok(CommandResult { code, output: kept })
 }
 
-/// Asks for the exit code of a command whose output has ended; -1 if the engine never notes one.
+/// Returns the exit code of a command whose output has ended, or -1 if the engine does not report one in time.
 ///
 /// # Errors
 ///
-/// [`RunError::Engine`].
+/// Returns [`RunError::Engine`].
 pub(crate) async fn code_of(host: &Engine, exec: &str, container: &str) -> Result<i64, RunError> {
-    // The output may end a moment before the engine has noted the exit code.
+    // The output may end a moment before the engine knows the exit code.
     for _ in 0..50 {
         let state =
             host.docker().inspect_exec(exec).await.map_err(engine(|| format!("run a command in {container}")))?;
@@ -82,7 +82,7 @@ pub(crate) async fn code_of(host: &Engine, exec: &str, container: &str) -> Resul
     Ok(-1)
 }
 
-/// Returns the bytes of a piece of output, of whichever stream.
+/// Returns the bytes of a piece of output, of any stream.
 #[must_use]
 pub(crate) fn bytes_of(piece: &LogOutput) -> &[u8] {
     match piece {

@@ -1,5 +1,5 @@
-//! The log of a container, masked as a whole before anything of it is cut: a cut through a value would leave a part of it
-//! that no redactor knows.
+//! The log of a container. It is masked as a whole before it is cut: a cut through a value would leave a part of the
+//! value that no redactor knows.
 
 use bollard::container::LogOutput;
 use bollard::query_parameters::LogsOptionsBuilder;
@@ -7,14 +7,14 @@ use futures::StreamExt;
 use pengine::Engine;
 use psecret::{Redactor, RedactorStream};
 
-/// How many lines of a log an error shows, where all of it can be read later.
+/// How many lines of a log an error shows, if the user can read the whole log later.
 pub(crate) const TAIL: usize = 12;
-/// How many lines of a log an error shows of a first start, of which nothing may be left afterwards.
+/// How many lines of a log an error shows for a first start, of which nothing is left that could be read later.
 pub(crate) const LONG_TAIL: usize = 400;
-/// How many bytes of a log are kept at most, from its end.
+/// How many bytes at the end of a long log are kept at least. Up to twice as many may be kept.
 const MOST: usize = 4 << 20;
 
-/// A masked log, from its beginning or, where it is long, from the beginning of a line.
+/// A masked log. A long log begins at the first whole line of its end.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log {
     bytes: Vec<u8>,
@@ -22,11 +22,12 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Reads the log of a container, running or not. There is none if it cannot be read.
+    /// Reads the log of a container, running or not. The log is empty if it cannot be read.
     pub(crate) async fn read(host: &Engine, container: &str, redactor: &Redactor) -> Self {
         let options = LogsOptionsBuilder::new().stdout(true).stderr(true).build();
         let mut pieces = host.docker().logs(container, Some(options));
-        // A value may come in pieces, and pieces of the other stream may come between them.
+        // A value may arrive in pieces, with pieces of the other stream between them. So each stream has its own
+        // redactor.
         let (mut out, mut error) = (redactor.stream(), redactor.stream());
         let mut log = Self::default();
         while let Some(Ok(piece)) = pieces.next().await {
@@ -47,7 +48,7 @@ impl Log {
         self.append(&masked);
     }
 
-    /// Adds masked bytes, and drops what is too much at the front.
+    /// Adds masked bytes, and drops bytes from the front if the log is too long.
     fn append(&mut self, masked: &[u8]) {
         self.bytes.extend_from_slice(masked);
         if self.bytes.len() > 2 * MOST {
@@ -56,7 +57,7 @@ impl Log {
         }
     }
 
-    /// Returns all of it, in whole lines.
+    /// Returns the whole log, as whole lines.
     #[must_use]
     pub(crate) fn text(&self) -> String {
         let text = String::from_utf8_lossy(&self.bytes).into_owned();
@@ -67,7 +68,7 @@ impl Log {
         format!("(the beginning of this log is longer ago than what is kept of it)\n{rest}")
     }
 
-    /// Returns its last lines, at most so many.
+    /// Returns the last lines of the log, at most `count`.
     #[must_use]
     pub(crate) fn tail(&self, count: usize) -> Vec<String> {
         let text = self.text();
@@ -96,7 +97,7 @@ mod tests {
     #[test]
     fn a_log_is_kept_in_whole_lines_from_its_end() {
         let mut log = Log::default();
-        // Pieces that end within a line.
+        // These pieces end within a line.
         let piece = "0123456\n".repeat(10_000) + "012";
         let rest = "3456\n".to_owned();
         for _ in 0..(3 * MOST / piece.len()) {

@@ -1,4 +1,4 @@
-//! Commands inside running containers with streams of any length: what comes in is sent on, what comes out is handed on.
+//! Runs commands inside running containers, with input and output of any length. Both are passed on as they come.
 
 use std::cell::Cell;
 
@@ -11,42 +11,42 @@ use tokio::sync::Notify;
 
 use crate::error::{RunError, engine};
 
-/// How much of what a command says on standard error is kept.
+/// How many bytes of a command's standard error are kept.
 const KEPT: usize = 16 * 1024;
 
-/// What a command reads.
+/// The input of a command.
 pub(crate) struct Input<'a, R> {
     /// The bytes before the stream.
     pub(crate) before: &'a [u8],
     /// The stream, read to its end.
     pub(crate) stream: R,
-    /// The bytes behind it, which are sent only when it came to its end.
+    /// The bytes after the stream, which are sent only if the stream was read to its end.
     pub(crate) after: &'a [u8],
-    /// What the command prints when it has done all of that, and the bytes that are sent then.
+    /// A text that the command prints when it has read everything, and the bytes that are then sent as a
+    /// confirmation.
     pub(crate) agreement: Option<(&'a str, &'a str)>,
 }
 
-/// How a command ended.
+/// The end of a command.
 #[derive(Debug)]
 pub(crate) struct PipedEnd {
-    /// Its exit code.
+    /// The command's exit code.
     pub(crate) code: i64,
-    /// The last of what it wrote to standard error.
+    /// The end of what the command wrote to standard error.
     pub(crate) said: Vec<u8>,
-    /// Whether whoever reads the output has gone.
+    /// Whether the reader of the output is gone.
     pub(crate) is_reader_gone: bool,
-    /// Whether the command was sent all of its input.
+    /// Whether the whole input was sent to the command.
     pub(crate) has_read_all: bool,
 }
 
-/// Runs a command in a container: sends it the input and writes its standard output to `output`.
+/// Runs a command in a container, sends it the input, and writes its standard output to `output`.
 ///
-/// The command's input ends with the connection, too: a command that must not take a part for the whole needs a sign
-/// of its own in `after`.
-///
+/// The command's input also ends when the connection breaks. A command that must not take a part for the whole needs
+/// a sign of the end in `after`.
 /// # Errors
 ///
-/// [`RunError::Engine`] when the engine cannot run it, or the input cannot be read.
+/// Returns [`RunError::Engine`] if the engine cannot run the command, or if the input cannot be read.
 pub(crate) async fn run<R: AsyncRead + Unpin>(
     host: &Engine,
     container: &str,
@@ -75,7 +75,7 @@ pub(crate) async fn run<R: AsyncRead + Unpin>(
     let feed = async {
         if let Some(mut input) = input {
             let mut buffer = vec![0; 64 * 1024];
-            // A command that ends before it has read everything closes the connection.
+            // A command that ends before it has read everything closes the connection, so a write can fail.
             let mut sent = stdin.write_all(input.before).await.is_ok();
             while sent {
                 sent = match input.stream.read(&mut buffer).await {
@@ -94,7 +94,7 @@ pub(crate) async fn run<R: AsyncRead + Unpin>(
             }
         }
         let _ = stdin.shutdown().await;
-        // The end of the output ends the command, not the end of its input.
+        // The command is over when its output ends, not when its input does. So the input side waits here.
         std::future::pending::<()>().await;
     };
     let mut end = PipedEnd { code: -1, said: Vec::new(), is_reader_gone: false, has_read_all: false };

@@ -1,11 +1,11 @@
-//! The last answer of a health check, as far as people can do something about it.
+//! The last answer of a health check, as far as the user can act on it.
 
 use std::fmt;
 
 /// The last answer of a health check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// None came.
+    /// No answer came.
     Nothing,
     /// An HTTP status that does not mean healthy.
     Status {
@@ -14,7 +14,7 @@ pub(crate) enum Answer {
         /// The path that was requested.
         path: String,
     },
-    /// Nobody listens on the port.
+    /// No process listens on the port.
     NobodyListens {
         /// The port.
         port: u16,
@@ -24,7 +24,7 @@ pub(crate) enum Answer {
         /// The program.
         program: String,
     },
-    /// Words of the check.
+    /// The check's own output.
     Words(String),
 }
 

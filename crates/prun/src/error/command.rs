@@ -1,17 +1,17 @@
-//! Errors of single subcommands.
+//! The errors of single subcommands.
 
 use std::io;
 use std::path::PathBuf;
 
 use pcredential::ServiceKind;
 
-/// Why a subcommand cannot do what the command line asks for.
+/// The reason why a subcommand cannot do what the command line asks for.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommandError {
     /// `prun logs` names an instance or a service that does not run.
     #[error("nothing called `{name}` runs in project {project}")]
     NothingRuns {
-        /// The name.
+        /// The name of the instance, process or service.
         name: String,
         /// The project.
         project: String,
@@ -19,7 +19,7 @@ pub(crate) enum CommandError {
     /// `prun exec` names an instance that does not run.
     #[error("instance {instance} of project `{project}` does not run")]
     InstanceStopped {
-        /// Its name.
+        /// The instance's name.
         instance: String,
         /// The project.
         project: String,
@@ -27,11 +27,11 @@ pub(crate) enum CommandError {
     /// The app has no process of this name.
     #[error("project `{project}` has no process `{process}`")]
     NoProcess {
-        /// The name.
+        /// The process's name.
         process: String,
         /// The project.
         project: String,
-        /// The names that there are.
+        /// The names of the app's processes.
         known: Vec<String>,
     },
     /// No instance has failed since the last roll that succeeded.
@@ -46,7 +46,7 @@ pub(crate) enum CommandError {
         /// The project.
         project: String,
     },
-    /// The project does not keep a generation of this number, or it is the one that runs.
+    /// The project does not keep a generation of this number, or that generation runs already.
     #[error("project `{project}` keeps no generation {number} to go back to")]
     NoGeneration {
         /// The project.
@@ -84,7 +84,7 @@ pub(crate) enum CommandError {
         /// The service.
         service: String,
     },
-    /// The app does not use the service, so no credential of it can be rotated.
+    /// The app does not use the service, so its credential cannot be rotated.
     #[error("project {project} uses no service `{service}`")]
     UnusedService {
         /// The project.
@@ -112,15 +112,15 @@ pub(crate) enum CommandError {
         /// The kind in the plan.
         planned: ServiceKind,
     },
-    /// A service that prun runs would become one that others run, or the other way round.
+    /// The manifest makes an external service of one that prun runs, or the other way round.
     #[error("service `{service}` is {}; app.toml says otherwise", if *is_own { "prun's own, with data of this project" } else { "a server that others run" })]
     OwnAndExternal {
         /// The service.
         service: String,
-        /// Whether prun runs it.
+        /// Whether prun runs the service.
         is_own: bool,
     },
-    /// The data of a service has another database than the plan's.
+    /// The data of a service has another database than the one in the plan.
     #[error("the data of service `{service}` has the database `{sealed}`; app.toml says `{planned}`")]
     DatabaseOfData {
         /// The service.
@@ -130,7 +130,7 @@ pub(crate) enum CommandError {
         /// The database in the plan.
         planned: String,
     },
-    /// A server that others run is new or has moved, and its login is not at hand.
+    /// An external server is new or has moved, and the secret with its login has no value.
     #[error("the login for service `{service}`, secret `{secret}`, has no value here")]
     ExternalWithoutLogin {
         /// The service.
@@ -138,13 +138,13 @@ pub(crate) enum CommandError {
         /// The secret.
         secret: String,
     },
-    /// The login of a server of others was made by others.
+    /// prun did not make the login of an external service, so it cannot rotate it.
     #[error("the login of service `{service}` was made by others, and prun cannot change it")]
     NotRotated {
         /// The service.
         service: String,
     },
-    /// Two servers on one folder would destroy the data in it.
+    /// A container of others uses the volume. Two servers on one folder would destroy the data in it.
     #[error("volume `{volume}` is in use by container `{container}`, which is not of this project")]
     VolumeInUse {
         /// The volume.
@@ -152,7 +152,7 @@ pub(crate) enum CommandError {
         /// The container.
         container: String,
     },
-    /// A service does not run, and so nobody can look into it.
+    /// The service does not run, so its client cannot be used.
     #[error("service `{service}` of project `{project}` does not run")]
     ServiceStopped {
         /// The service.
@@ -160,49 +160,49 @@ pub(crate) enum CommandError {
         /// The project.
         project: String,
     },
-    /// The app has no such database in a service.
+    /// The app does not have this database in the service.
     #[error("service `{service}` has no database `{database}` of the app")]
     NoDatabase {
         /// The service.
         service: String,
-        /// The name.
+        /// The database's name.
         database: String,
-        /// The databases that there are.
+        /// The names of the app's databases.
         known: Vec<String>,
     },
-    /// A dump would fill a terminal.
+    /// Standard output is a terminal, and a dump would fill it.
     #[error("standard output is a terminal, and a dump is not for reading")]
     DumpToTerminal {
         /// The service.
         service: String,
     },
-    /// Nobody types a dump.
+    /// Standard input is a terminal, and a dump comes from a file or a pipe.
     #[error("standard input is a terminal, and no dump comes from there")]
     LoadFromTerminal {
         /// The service.
         service: String,
     },
-    /// A load would replace data.
+    /// A load would replace data, and the user did not ask for that.
     #[error("service `{service}` holds data already: {held}; nothing was read or changed")]
     HoldsData {
         /// The service.
         service: String,
-        /// How much, in words.
+        /// The amount of data, in words.
         held: String,
     },
-    /// Only MongoDB's own programs read and write its dumps.
+    /// The service is MongoDB. Only MongoDB's own programs read and write its dumps.
     #[error("prun neither dumps nor loads MongoDB")]
     DumpOfMongodb {
         /// The service.
         service: String,
     },
-    /// Data in a server of others is not replaced.
+    /// The service is an external one. prun does not replace the data of external servers.
     #[error("service `{service}` is a server that others run, and prun loads nothing into it")]
     LoadIntoExternal {
         /// The service.
         service: String,
     },
-    /// The manifest would bring a removed service back.
+    /// The service cannot be removed while the manifest declares it, because the next start would make it again.
     #[error("service `{service}` is declared in app.toml:{line}")]
     ServiceDeclared {
         /// The service.
@@ -210,7 +210,7 @@ pub(crate) enum CommandError {
         /// The line of the manifest that declares it.
         line: usize,
     },
-    /// prun did not make this volume, so it does not remove it.
+    /// prun did not make this volume, so it does not remove the volume.
     #[error("volume {volume} was made by others and is not removed")]
     AdoptedVolume {
         /// The volume.
@@ -240,7 +240,7 @@ pub(crate) enum CommandError {
         /// The service.
         service: String,
     },
-    /// MongoDB cannot be reset, because it admits nobody without a password.
+    /// MongoDB cannot be reset, because it has no way to log in without a password.
     #[error("MongoDB has no way in without a password")]
     ResetOfMongodb {
         /// The service.
@@ -260,15 +260,15 @@ pub(crate) enum CommandError {
     UnknownInit {
         /// The name.
         name: String,
-        /// The names that there are.
+        /// The names of the init commands.
         known: Vec<String>,
     },
     /// The page cannot listen on its port.
     #[error("cannot listen on 127.0.0.1:{port}: {source}")]
     PagePort {
-        /// The port; 0 stands for any.
+        /// The port; 0 stands for any free port.
         port: u16,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The page is asked for a project that it does not show.
@@ -277,15 +277,15 @@ pub(crate) enum CommandError {
         /// The project.
         project: String,
     },
-    /// An errand was asked for while another one is under way.
+    /// The page asked for an errand while another one is running.
     #[error("prun is still busy with what the page asked for before")]
     ErrandUnderWay,
-    /// The systemd unit cannot be written where it should lie.
+    /// The systemd unit cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     Unit {
         /// The unit's file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }

@@ -1,5 +1,5 @@
-//! The log of the instance that failed last. The instance itself is removed, so that nothing of a failed generation is
-//! left; what it said is kept, masked, in a container that never runs, until a later roll succeeds.
+//! The log of the instance that failed last. A failed instance is removed with its generation. Its masked log is kept
+//! in a container that never runs, until a later roll succeeds.
 
 use bollard::models::{ContainerCreateBody, ContainerInspectResponse};
 use pengine::Engine;
@@ -11,14 +11,14 @@ use crate::error::RunError;
 use crate::instance::holder;
 use crate::names::{self, InstanceName, Project, Role};
 
-/// The file with the log.
+/// The file with the log in the container.
 const LOG: &str = "log";
 
-/// Keeps the log of an instance that failed, in the place of any that was kept before.
+/// Keeps the log of an instance that failed. It replaces a log that was kept before.
 ///
 /// # Errors
 ///
-/// [`RunError::Engine`].
+/// Returns [`RunError::Engine`].
 pub(crate) async fn keep(
     host: &Engine,
     project: &Project,
@@ -46,11 +46,11 @@ pub(crate) async fn keep(
     holder::upload(host, &name, "/", &[file]).await
 }
 
-/// Reads the log that is kept, with the words for the instance that it is of.
+/// Reads the kept log, together with a title that names its instance.
 ///
 /// # Errors
 ///
-/// [`RunError::Engine`].
+/// Returns [`RunError::Engine`].
 pub(crate) async fn read(host: &Engine, project: &Project) -> Result<Option<(String, Vec<u8>)>, RunError> {
     let name = project.failed();
     let Some(container) = containers::inspect(host, project, &name).await? else { return Ok(None) };
@@ -65,11 +65,11 @@ fn title(container: &ContainerInspectResponse) -> String {
     format!("instance {} of generation {}", InstanceName::new(label(names::PROCESS), number), label(names::GENERATION))
 }
 
-/// Removes what is kept.
+/// Removes the kept log.
 ///
 /// # Errors
 ///
-/// [`RunError::Engine`].
+/// Returns [`RunError::Engine`].
 pub(crate) async fn forget(host: &Engine, project: &Project) -> Result<(), RunError> {
     let name = project.failed();
     match containers::inspect(host, project, &name).await? {

@@ -1,7 +1,7 @@
 //! The container that owns the published ports.
 //!
-//! Instances publish no ports themselves. So there can be several of them, and a new instance can be healthy before
-//! an old one is removed.
+//! Instances do not publish ports themselves. So several instances can share a port, and a new instance can be
+//! healthy before an old one is removed.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -22,12 +22,12 @@ use crate::plan::route::Route;
 /// How long open connections may take to end.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Makes sure that these ports are published. If the ports change and one of the new ones is taken, the old ones are
-/// published again.
+/// Makes sure that the ports of these routes are published. If the ports change and a new port is taken, the old
+/// ports are published again.
 ///
 /// # Errors
 ///
-/// [`RunError::PortTaken`], [`RunError::Foreign`], [`RunError::Engine`].
+/// Returns [`RunError::PortTaken`], [`RunError::Foreign`] or [`RunError::Engine`].
 pub(crate) async fn ensure(
     host: &Engine,
     project: &Project,
@@ -56,7 +56,7 @@ pub(crate) async fn ensure(
             containers::stop(host, &name, GRACE).await?;
             rename(host, &name, &retired).await?;
         }
-        // A command that was killed at this point has left the old forwarder under its other name.
+        // If prun was killed at this point, the old forwarder is left under its other name.
         None => containers::remove(host, &retired, GRACE).await?,
     }
     let published = publish(host, project, &name, image, digest, routes).await;
@@ -123,20 +123,19 @@ async fn start(host: &Engine, name: &str, routes: &[Route]) -> Result<(), RunErr
     }
 }
 
-/// Returns whether the engine's message means that a port is taken. The message has had several wordings over the
-/// years.
+/// Returns whether the engine's message says that a port is taken. The wording of the message changed over the years.
 fn is_taken(message: &str) -> bool {
     ["already allocated", "address already in use", "cannot assign requested address"]
         .iter()
         .any(|words| message.contains(words))
 }
 
-/// Returns whether a message names this port, and not just its digits within a longer number.
+/// Returns whether a message names this port. The port's digits within a longer number do not count.
 fn names_port(message: &str, port: u16) -> bool {
     message.split(|c: char| !c.is_ascii_digit()).any(|number| number == port.to_string())
 }
 
-/// Finds the container that publishes a port, of any project.
+/// Finds the container that publishes a port; it can belong to any project.
 async fn holder_of(host: &Engine, port: Option<u16>, ours: &str) -> Option<String> {
     let options = ListContainersOptionsBuilder::new().build();
     let running = host.docker().list_containers(Some(options)).await.ok()?;
@@ -163,11 +162,11 @@ pub(crate) struct Target {
     pub(crate) port: u16,
 }
 
-/// Sends new connections to these instances from now on. Open connections stay where they are.
+/// Sends new connections to these instances from now on. Open connections stay with their instances.
 ///
 /// # Errors
 ///
-/// [`RunError::Engine`].
+/// Returns [`RunError::Engine`].
 pub(crate) async fn point(host: &Engine, project: &Project, targets: &[Target]) -> Result<(), RunError> {
     let lines = targets.iter().map(|target| (target.listen, target.container.as_str(), target.port));
     let list = pshim::target::write(lines);
@@ -179,17 +178,17 @@ pub(crate) async fn point(host: &Engine, project: &Project, targets: &[Target]) 
 /// An address at which a published port is reached.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Address {
-    /// The process behind it; an older prun did not say which one.
+    /// The process that answers at the address. It is absent if an older prun made the forwarder.
     pub(crate) process: Option<String>,
     /// The address, such as `http://127.0.0.1:8080`.
     pub(crate) url: String,
 }
 
-/// Returns the addresses of the published ports. The engine has chosen every part that the plan left open.
+/// Returns the addresses of the published ports. The engine filled in every part that the plan left open.
 ///
 /// # Errors
 ///
-/// [`RunError::Engine`].
+/// Returns [`RunError::Engine`].
 pub(crate) async fn addresses(host: &Engine, project: &Project) -> Result<Vec<Address>, RunError> {
     let Some(container) = containers::inspect(host, project, &project.forwarder()).await? else {
         return Ok(Vec::new());

@@ -1,4 +1,4 @@
-//! The conditions that a new instance must meet: its init commands have finished, and its health check succeeds.
+//! The conditions for a new instance: its init commands have finished, and its health check has succeeded.
 
 use std::time::{Duration, Instant};
 
@@ -21,19 +21,19 @@ use crate::plan::Plan;
 use crate::plan::error::PlanError;
 use crate::plan::process::PlannedProcess;
 
-/// How long an app without any health check must run before it takes the place of another.
+/// How long an app without any health check must run before it replaces another generation.
 pub(crate) const STEADY: Duration = Duration::from_secs(3);
 
 /// An init command that finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct InitReport {
-    /// Its name.
+    /// The command's name.
     pub(crate) name: String,
-    /// How long it took, in the entrypoint's words.
+    /// How long the command took, in the entrypoint's words.
     pub(crate) took: String,
 }
 
-/// A new instance that is to become healthy.
+/// A new instance that is expected to become healthy.
 pub(crate) struct Candidate<'a> {
     /// The engine.
     pub(crate) host: &'a Engine,
@@ -41,43 +41,44 @@ pub(crate) struct Candidate<'a> {
     pub(crate) project: &'a Project,
     /// The plan.
     pub(crate) plan: &'a Plan,
-    /// The process that it runs.
+    /// The process that the instance runs.
     pub(crate) process: &'a PlannedProcess,
     /// The app's image.
     pub(crate) image: &'a ImageInspect,
-    /// The number of its generation.
+    /// The number of the instance's generation.
     pub(crate) generation: u64,
-    /// Its name.
+    /// The instance's name.
     pub(crate) name: &'a InstanceName,
-    /// What masks its log.
+    /// The redactor that masks the instance's log.
     pub(crate) redactor: &'a Redactor,
 }
 
 impl Candidate<'_> {
-    /// The name of its container.
+    /// Returns the name of the instance's container.
     #[must_use]
     pub(crate) fn container(&self) -> String {
         self.project.instance(self.generation, self.name)
     }
 
-    /// Reads its log, masked.
+    /// Reads the instance's log, masked.
     pub(crate) async fn log(&self) -> Log {
         Log::read(self.host, &self.container(), self.redactor).await
     }
 
-    /// Reads the end of its log, masked.
+    /// Reads the end of the instance's log, masked.
     async fn tail(&self) -> Vec<String> {
         self.log().await.tail(if self.generation == 1 { LONG_TAIL } else { TAIL })
     }
 
     /// Waits until the instance's init commands have finished, and calls `say` for each.
     ///
-    /// The entrypoint reports them in the container's log. A container may have a read-only root and no shell, so there is
-    /// no other way out of it. With an engine that keeps no log the health check alone decides.
+    /// The entrypoint reports the commands in the container's log. The container may have a read-only root and no
+    /// shell, so the log is the only way. With an engine that does not keep logs, the health check alone decides.
     ///
     /// # Errors
     ///
-    /// [`RunError::Init`] with the end of the log; [`RunError::Ended`].
+    /// Returns [`RunError::Init`] with the end of the log if a command failed, or [`RunError::Ended`] if the instance
+    /// ended.
     pub(crate) async fn init(&self, mut say: impl FnMut(&InitReport)) -> Result<(), RunError> {
         let mut waiting = if self.process.has_init() { self.plan.init().len() } else { 0 };
         if waiting == 0 {
@@ -108,7 +109,7 @@ impl Candidate<'_> {
                 return Ok(());
             }
         }
-        // The log has ended. Either the container has ended too, or the engine keeps no log.
+        // The log has ended. Either the container has ended too, or the engine does not keep logs.
         let Some(state) = containers::inspect(self.host, self.project, &container).await? else { return Ok(()) };
         let Some(code) = containers::exit_code(&state) else { return Ok(()) };
         let tail = self.tail().await;
@@ -120,12 +121,12 @@ impl Candidate<'_> {
 
     /// Waits until the instance is healthy.
     ///
-    /// The health check of its process decides, or else the image's own. Without either, the app must keep running for
-    /// `steady`, which matters only if it takes the place of another generation.
+    /// The health check of its process decides, or else the image's own. Without either, the app must keep running
+    /// for `steady`. The caller sets `steady` to zero if the instance does not replace another generation.
     ///
     /// # Errors
     ///
-    /// [`RunError::Ended`], [`RunError::Unhealthy`], [`RunError::Engine`].
+    /// Returns [`RunError::Ended`], [`RunError::Unhealthy`] or [`RunError::Engine`].
     pub(crate) async fn healthy(&self, steady: Duration) -> Result<(), RunError> {
         let (container, patience) = (self.container(), self.process.patience());
         let began = Instant::now();
@@ -143,7 +144,7 @@ impl Candidate<'_> {
             match tokio::time::timeout(left, look).await {
                 Ok(Ok(Look::Healthy)) => return Ok(()),
                 Ok(Ok(Look::NotYet(said))) => answer = said,
-                // The instance ended during the check. The next look at its state says so.
+                // The instance ended during the check. The next iteration reads its state and reports the end.
                 Ok(Err(RunError::Engine { .. })) => {}
                 Ok(Err(other)) => return Err(other),
                 Err(_) if answer == Answer::Nothing => answer = endless(),
@@ -169,8 +170,8 @@ impl Candidate<'_> {
                 let words = [holder::PROGRAM, "http", &container, &port.to_string(), path, &patience, host];
                 let headers = headers.iter().map(|(name, value)| format!("{name}: {value}"));
                 let words: Vec<String> = words.map(str::to_owned).into_iter().chain(headers).collect();
-                // The request comes over the network, as those of the forwarder do: an app that listens on localhost
-                // alone is of no use.
+                // The holder makes the request over the network, as the forwarder does. An app that listens only on
+                // localhost is not healthy, because the forwarder could not reach it.
                 let holder = self.project.values(self.generation);
                 Ok(judge_http(&inside::run(self.host, &holder, &words, &[]).await?, path, port))
             }
@@ -202,15 +203,15 @@ impl Candidate<'_> {
     }
 }
 
-/// What the entrypoint says of an init command.
+/// A line of the entrypoint about an init command.
 pub(crate) enum Report {
-    /// It finished.
+    /// The command finished.
     InitReport(InitReport),
-    /// It failed; this is its name.
+    /// The command of this name failed.
     Failed(String),
 }
 
-/// Reads a line of the entrypoint. An app that imitates such a line deceives only itself.
+/// Reads a line of the entrypoint. An app can imitate such a line, but deceives only itself.
 pub(crate) fn report(line: &str) -> Option<Report> {
     let rest = line.trim_end().strip_prefix("prun: init ")?;
     let (name, what) = rest.split_once(' ')?;
@@ -220,7 +221,7 @@ pub(crate) fn report(line: &str) -> Option<Report> {
     what.starts_with("failed").then(|| Report::Failed(name.to_owned()))
 }
 
-/// Whether the manifest or the image has a health check for a process.
+/// Returns whether the manifest or the image has a health check for a process.
 #[must_use]
 pub(crate) fn has_check(process: &PlannedProcess, image: &ImageInspect) -> bool {
     let test =
@@ -239,7 +240,7 @@ fn endless() -> Answer {
     Answer::Words("the health check does not end".to_owned())
 }
 
-/// Judges what the entrypoint says about its request.
+/// Judges the answer of the entrypoint, which made the HTTP request.
 fn judge_http(done: &inside::CommandResult, path: &str, port: u16) -> Look {
     if done.code == 0 {
         return Look::Healthy;
@@ -253,7 +254,7 @@ fn judge_http(done: &inside::CommandResult, path: &str, port: u16) -> Look {
     })
 }
 
-/// Judges how a command ended. Without the entrypoint it is the engine that does not find a program, in its own words.
+/// Judges how a command ended. Without the entrypoint, the engine itself reports a missing program.
 fn judge_command(done: &inside::CommandResult, command: &[String]) -> Look {
     if done.code == 0 {
         return Look::Healthy;
@@ -261,7 +262,8 @@ fn judge_command(done: &inside::CommandResult, command: &[String]) -> Look {
     let line = last_line(&done.output);
     let of_engine = line.contains("OCI runtime exec failed")
         && ["executable file not found", "no such file or directory"].iter().any(|words| line.contains(words));
-    // A shell ends with the same code when a command within it is missing; it says which.
+    // A shell ends with the same code if a command within the script is missing. The text tells which program is
+    // missing.
     let of_entrypoint = done.code == i64::from(pshim::NOT_FOUND) && line.ends_with(": not found") && {
         command.first().is_some_and(|program| line == format!("{program}: not found"))
     };

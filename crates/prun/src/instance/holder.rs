@@ -1,7 +1,7 @@
 //! Values in memory: a tmpfs volume, a tiny container that keeps it alive, and the files in it.
 //!
-//! A tmpfs volume lives as long as a container that mounts it runs. Files are copied into it through the holder while
-//! that runs, so they never touch a disk. A copy into a container that does not run would land in its writable layer.
+//! A tmpfs volume lives as long as a running container mounts it. Files are copied into the volume through a running
+//! holder, so they never touch a disk. A copy into a stopped container would land in its writable layer.
 
 use std::time::Duration;
 
@@ -31,12 +31,12 @@ pub(crate) const PROGRAM: &str = "/shim";
 
 /// Makes sure that the engine has the image of holders and forwarders, and returns its name.
 ///
-/// The image holds nothing but the entrypoint. It is imported, so that no registry is needed.
+/// The image holds only the entrypoint. prun imports it into the engine, so no registry is needed.
 ///
 /// # Errors
 ///
-/// Returns an error if this prun has no entrypoint for the architecture of the engine's machine, or
-/// [`RunError::Engine`].
+/// Returns [`RunError::Architecture`] if this prun has no entrypoint for the architecture of the engine's machine,
+/// and [`RunError::Engine`] if a request fails.
 pub(crate) async fn image(host: &Engine) -> Result<String, RunError> {
     let name = format!("prun/shim:{}", shim::digest());
     match host.docker().inspect_image(&name).await {
@@ -70,11 +70,11 @@ pub(crate) async fn remove_image(host: &Engine) {
 pub(crate) struct Holder {
     /// The name of the volume and of the container.
     pub(crate) name: String,
-    /// The labels that show what the holder belongs to.
+    /// The labels that tell what the holder belongs to.
     pub(crate) labels: Vec<(&'static str, String)>,
-    /// The network that health checks use; `None` if the holder makes no checks.
+    /// The network from which health checks are made; `None` if the holder does not make checks.
     pub(crate) network: Option<String>,
-    /// The volume with the entrypoint, if this holder fills it.
+    /// The home volume, if this holder puts the entrypoint into it.
     pub(crate) home: Option<String>,
 }
 
@@ -83,7 +83,7 @@ impl Holder {
     ///
     /// # Errors
     ///
-    /// [`RunError::Foreign`], [`RunError::Engine`].
+    /// Returns [`RunError::Foreign`] or [`RunError::Engine`].
     pub(crate) async fn start(&self, host: &Engine, project: &Project) -> Result<(), RunError> {
         if let Some(container) = containers::inspect(host, project, &self.name).await?
             && containers::is_running(&container)
@@ -124,21 +124,21 @@ impl Holder {
         containers::start(host, &self.name).await
     }
 
-    /// Puts files into the volume, in their order.
+    /// Copies files into the volume, in their order.
     ///
     /// # Errors
     ///
-    /// [`RunError::Engine`].
+    /// Returns [`RunError::Engine`].
     pub(crate) async fn fill(&self, host: &Engine, files: &[File<'_>]) -> Result<(), RunError> {
         upload(host, &self.name, VALUES, files).await
     }
 
-    /// Puts the entrypoint into the home volume, and an empty file for each of these locks, if they are not there. A file
-    /// that is there is never written again: another one of its name would be another lock.
+    /// Copies the entrypoint into the home volume, and an empty file for each lock, unless they exist. An existing
+    /// lock is never written again, because a new file of the same name would be another lock.
     ///
     /// # Errors
     ///
-    /// As [`image`].
+    /// Returns the errors of [`image`].
     pub(crate) async fn furnish(&self, host: &Engine, locks: &[String]) -> Result<(), RunError> {
         for lock in locks {
             if !has(host, &self.name, &format!("{HOME}/{lock}")).await {
@@ -153,12 +153,12 @@ impl Holder {
         upload(host, &self.name, HOME, &[file]).await
     }
 
-    /// Writes the number of the sealed generation into the home volume. When an older state is restored, the number
-    /// stays, so that [`noted`] reveals the older state.
+    /// Writes the number of the sealed generation into the home volume. The number stays if an older state is
+    /// restored, so [`noted`] reveals that the state is older.
     ///
     /// # Errors
     ///
-    /// [`RunError::Engine`].
+    /// Returns [`RunError::Engine`].
     pub(crate) async fn note(&self, host: &Engine, generation: u64) -> Result<(), RunError> {
         let number = generation.to_string();
         let file = File { name: SEALED.to_owned(), content: number.as_bytes(), mode: 0o444, owner: 0 };
@@ -169,7 +169,7 @@ impl Holder {
     ///
     /// # Errors
     ///
-    /// [`RunError::Engine`], for example while an instance still mounts the volume.
+    /// Returns [`RunError::Engine`], for example while an instance still mounts the volume.
     pub(crate) async fn remove(&self, host: &Engine) -> Result<(), RunError> {
         remove(host, &self.name).await
     }
@@ -181,7 +181,7 @@ pub(crate) async fn noted(host: &Engine, holder: &str) -> Option<u64> {
     String::from_utf8_lossy(&file).parse().ok()
 }
 
-/// Returns whether all values are in the volume of a holder. A restart of the engine empties the volume.
+/// Returns whether a holder's volume has all values. A restart of the engine empties the volume.
 pub(crate) async fn is_filled(host: &Engine, holder: &str) -> bool {
     has(host, holder, &format!("{VALUES}/{READY}")).await
 }
@@ -195,17 +195,17 @@ async fn has(host: &Engine, container: &str, path: &str) -> bool {
 ///
 /// # Errors
 ///
-/// As [`Holder::remove`].
+/// Returns the errors of [`Holder::remove`].
 pub(crate) async fn remove(host: &Engine, name: &str) -> Result<(), RunError> {
     containers::remove(host, name, Duration::from_secs(1)).await?;
     containers::remove_volume(host, name).await
 }
 
-/// Puts files into a running container.
+/// Copies files into a running container.
 ///
 /// # Errors
 ///
-/// [`RunError::Engine`].
+/// Returns [`RunError::Engine`].
 pub(crate) async fn upload(host: &Engine, container: &str, folder: &str, files: &[File<'_>]) -> Result<(), RunError> {
     let archive = archive::pack(files);
     let options = UploadToContainerOptionsBuilder::new().path(folder).build();
@@ -214,7 +214,7 @@ pub(crate) async fn upload(host: &Engine, container: &str, folder: &str, files: 
     sent.map_err(engine(|| format!("put files into {container}")))
 }
 
-/// Makes the settings of a helper container: no capabilities, no new privileges, and only this network.
+/// Makes the settings of a helper container: no capabilities, no new privileges, and no network but `network`.
 #[must_use]
 pub(crate) fn bare(network: &str) -> HostConfig {
     HostConfig {

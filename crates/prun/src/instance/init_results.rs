@@ -1,4 +1,4 @@
-//! How the init commands of an instance ended, as its log still tells.
+//! Reads from an instance's log how its init commands ended.
 
 use bollard::query_parameters::LogsOptionsBuilder;
 use futures::StreamExt as _;
@@ -7,10 +7,11 @@ use pengine::Engine;
 use crate::engine::inside::bytes_of;
 use crate::instance::health::{self, InitReport, Report};
 
-/// How much of a log is read: the entrypoint writes before the app does.
+/// How many bytes of a log are read. The beginning suffices, because the entrypoint writes before the app does.
 const MOST: usize = 256 << 10;
 
-/// Reads how each init command ended, by name; at most `count` are looked for. An engine that keeps no log tells nothing.
+/// Reads how each init command ended, by its name, for at most `count` commands. The list is empty if the engine does
+/// not keep logs.
 pub(crate) async fn read(host: &Engine, container: &str, count: usize) -> Vec<(String, String)> {
     let options = LogsOptionsBuilder::new().stdout(false).stderr(true).build();
     let mut log = host.docker().logs(container, Some(options));
@@ -25,7 +26,7 @@ pub(crate) async fn read(host: &Engine, container: &str, count: usize) -> Vec<(S
     results(&bytes)
 }
 
-/// Finds what the whole lines of a log say.
+/// Finds the results of init commands in the whole lines of a log.
 fn results(log: &[u8]) -> Vec<(String, String)> {
     let whole = log.iter().rposition(|byte| *byte == b'\n').map_or(&[][..], |end| &log[..end]);
     let text = String::from_utf8_lossy(whole);

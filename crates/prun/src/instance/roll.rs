@@ -1,5 +1,5 @@
-//! The change from one generation of instances to the next: new ones start first, and old ones go when the new are
-//! healthy.
+//! The change from one generation of instances to the next: the new instances start first, and the old ones are
+//! removed when the new ones are healthy.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -34,9 +34,9 @@ const GRACE: Duration = Duration::from_secs(10);
 /// The change that a roll made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Replacement {
-    /// No change: everything ran as planned.
+    /// Everything ran as planned, so nothing changed.
     None,
-    /// What ran stays, and succeeds in a health check that is new.
+    /// The instances stayed, and succeeded in a new health check.
     Checked,
     /// Missing instances of the same generation were started.
     Restored,
@@ -84,11 +84,12 @@ pub(crate) fn digest(ledger: &Ledger, plan: &Plan, image: &ImageInspect, variabl
 }
 
 impl Roll<'_> {
-    /// Brings the instances to the plan. If that fails or is cancelled, the old instances still run.
+    /// Makes the instances run as the plan says. If that fails or is cancelled, the old instances still run.
     ///
     /// # Errors
     ///
-    /// Those of the health check, the forwarder and the engine; [`RunError::Stopped`].
+    /// Returns the errors of the health check, the forwarder and the engine, or [`RunError::Stopped`] after a
+    /// cancellation.
     pub(crate) async fn run(
         &self,
         locked: &LockedState<'_>,
@@ -100,7 +101,7 @@ impl Roll<'_> {
             .as_ref()
             .filter(|current| current.digest == digest && self.instances == Instances::Keep)
             .map(|current| current.number);
-        // After a lost state began anew, the old instances serve until the new ones are healthy.
+        // If a new state replaced a lost one, the old instances serve until the new ones are healthy.
         let newest = locked.newest_number()?;
         self.remove_others((newest > 0).then_some(newest)).await?;
         if let (Some(number), Some(generation)) = (same, &current)
@@ -134,11 +135,11 @@ impl Roll<'_> {
             if !before.is_empty() {
                 self.point(&routes, &targets_before(&routes, plan_before.as_ref(), &before)).await?;
             }
-            // Without a health check there is no need to wait, unless the new instances take the place of others.
+            // An app without a health check must run for a while only if it replaces other instances.
             let steady = if before.is_empty() { Duration::ZERO } else { health::STEADY };
             self.bring_up(&generation, steady).await?;
-            // The new generation is sealed before the old instances go. If prun is killed here, the next start finds
-            // it.
+            // The new generation is sealed before the old instances are removed. If prun is killed here, the next
+            // start finds the new generation.
             fault::point("roll.up");
             locked.seal_generation(&generation).await?;
             fresh.set(false);
@@ -160,12 +161,12 @@ impl Roll<'_> {
         outcome.map(|()| change)
     }
 
-    /// The instances of the plan, each with its process.
+    /// Returns the instances of the plan, each with its process.
     fn instances(&self) -> impl Iterator<Item = (&PlannedProcess, InstanceName)> {
         self.plan.processes().iter().flat_map(|process| process.instances().map(move |name| (process, name)))
     }
 
-    /// The instances of a generation that take the connections of these routes.
+    /// Returns the instances of a generation that take the connections of these routes.
     fn targets(&self, routes: &[Route], generation: u64) -> Vec<Target> {
         let of_route = |route: &Route| {
             let process = self.plan.process(&route.process).into_iter();
@@ -185,8 +186,8 @@ impl Roll<'_> {
         forwarder::point(self.host, self.project, targets).await
     }
 
-    /// Tries health checks that the manifest did not have at the last start on the instances that run. They stay as they
-    /// are whatever comes of it, and a check that does not succeed is not remembered.
+    /// Tries health checks that the manifest did not have at the last start on the running instances. The instances
+    /// stay as they are in any case. A check that fails is not recorded, so the next start tries it again.
     async fn check_anew(&self, running: &Generation) -> Result<Replacement, RunError> {
         let before = running.record.plan().ok();
         let is_new = |process: &&PlannedProcess| {
@@ -219,7 +220,8 @@ impl Roll<'_> {
         }
     }
 
-    /// Whether all instances of a generation run and have their values, which are gone after a restart of the engine.
+    /// Returns whether all instances of a generation run and have their values. Values are missing after a restart of
+    /// the engine.
     async fn runs(&self, generation: u64, delivered: bool) -> Result<bool, RunError> {
         let holder = delivered.then(|| self.project.values(generation));
         let instances = self.instances().map(|(_, name)| self.project.instance(generation, &name));
@@ -268,7 +270,8 @@ impl Roll<'_> {
             }
         }
         if let Some(holder) = &holder {
-            // The owner is known only now, because the list of users is read from the container.
+            // The owner is known only now, because the list of users is read from the container that was created just
+            // before.
             let first = self.plan.first();
             let container = self.project.instance(number, &InstanceName::new(first.name(), 1));
             let owner = instance::owner(self.host, self.plan, self.image, &container).await;
@@ -277,7 +280,7 @@ impl Roll<'_> {
         for (at, (process, instance)) in self.instances().enumerate() {
             let candidate = self.candidate(process, number, &instance);
             if let Err(error) = self.bring_up_one(&candidate, steady).await {
-                // The error is what matters, also where the log cannot be kept.
+                // The user needs the health check's error, even if the log cannot be kept.
                 let _ = failed::keep(self.host, self.project, number, &instance, &candidate.log().await).await;
                 return Err(error);
             }
@@ -301,7 +304,7 @@ impl Roll<'_> {
         let seconds = process.patience().as_secs();
         let what = || format!("instance {instance} until it is healthy, at most {seconds}s");
         self.edge.patiently(what, candidate.healthy(steady)).await?;
-        // The policy is set only now: the engine must not restart an instance again and again that was never healthy.
+        // The policy is set only now, because the engine must not keep restarting an instance that was never healthy.
         let update = ContainerUpdateBody {
             restart_policy: Some(process.container().restart_policy()),
             ..ContainerUpdateBody::default()
@@ -311,7 +314,7 @@ impl Roll<'_> {
         Ok(())
     }
 
-    /// Says how many instances are healthy, and how many run without a check.
+    /// Reports how many instances are healthy, and how many run without a check.
     fn report(&self, processes: &[&PlannedProcess]) {
         let (checked, unchecked): (Vec<&PlannedProcess>, Vec<&PlannedProcess>) =
             processes.iter().partition(|process| health::has_check(process, self.image));
@@ -343,7 +346,7 @@ impl Roll<'_> {
         self.project.labels(Role::App, &more.into_iter().chain(schedule).collect::<Vec<_>>())
     }
 
-    /// Makes sure that the volumes which the app declares exist.
+    /// Makes sure that the volumes exist which the app declares.
     async fn ensure_data(&self) -> Result<(), RunError> {
         for volume in self.plan.volumes() {
             if let PlannedVolume::Project(volume) = volume
@@ -370,7 +373,7 @@ impl Roll<'_> {
             .collect())
     }
 
-    /// Removes the containers of all generations except `keep`, including what killed commands have left.
+    /// Removes the containers of all generations except `keep`, also those that a killed prun left.
     async fn remove_others(&self, keep: Option<u64>) -> Result<(), RunError> {
         let all = containers::list(self.host, self.project).await?;
         let mut numbers: Vec<u64> = all.iter().filter_map(number).filter(|number| Some(*number) != keep).collect();
@@ -404,12 +407,14 @@ impl Roll<'_> {
     }
 }
 
-/// The running instances of before that take the connections of these routes until the new ones are healthy.
+/// Returns the running instances of the previous generation that take the connections of these routes until the new
+/// instances are healthy.
 fn targets_before(routes: &[Route], plan: Option<&Plan>, running: &[(InstanceName, String)]) -> Vec<Target> {
     let of_route = |route: &Route| {
         let (process, port) =
             plan.map_or_else(|| (route.process.clone(), route.port.container), |plan| route.before(plan));
-        // Where a lost state began anew, nobody knows what the processes of before were called.
+        // If a new state replaced a lost one, the names of the old processes are unknown. Then all old instances take
+        // the connections.
         let is_known = running.iter().any(|(name, _)| name.process == process);
         let chosen = running.iter().filter(move |(name, _)| name.process == process || !is_known);
         let listen = route.listen;
@@ -418,19 +423,19 @@ fn targets_before(routes: &[Route], plan: Option<&Plan>, running: &[(InstanceNam
     routes.iter().flat_map(of_route).collect()
 }
 
-/// Refuses a state that is older than the instances that run, such as a restored backup. With it, the instances of the
-/// newer generation would be taken for leftovers, and revoked credentials would be handed out.
+/// Refuses a state that is older than the running instances, such as a restored backup. With such a state, prun would
+/// take the newer instances for leftovers, and would hand out revoked credentials.
 ///
 /// # Errors
 ///
-/// [`RunError::OlderState`].
+/// Returns [`RunError::OlderState`].
 pub(crate) async fn check_age(host: &Engine, project: &Project, sealed: u64) -> Result<(), RunError> {
     let all = containers::list(host, project).await?;
     let newer = all.iter().find(|container| {
         role(container) == Some(Role::Values.as_str()) && number(container).is_some_and(|number| number > sealed)
     });
-    // A killed command may have left a newer generation that was never sealed. Its number was not noted, so it does
-    // not show that the state is old.
+    // A killed prun may have left a newer generation that was never sealed. Such a generation does not show that the
+    // state is old, because its number was not noted.
     let Some(newer) = newer else { return Ok(()) };
     match holder::noted(host, &containers::name_of(newer)).await {
         Some(noted) if noted > sealed => {

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-/// The program for one platform: a static file that runs in every Linux image of its architecture.
+/// The program for one platform: a static file that runs in every Linux image of that architecture.
 struct Entrypoint {
     program: &'static [u8],
     platform: &'static str,
@@ -11,8 +11,7 @@ struct Entrypoint {
 /// The program for each platform that this prun was built for.
 static ENTRYPOINTS: &[Entrypoint] = include!(concat!(env!("OUT_DIR"), "/entrypoints.rs"));
 
-/// Returns the program for an architecture, as the engine names it. Returns `None` if this prun has no program for
-/// it.
+/// Returns the program for an architecture, in the engine's spelling, or `None` if this prun does not have one.
 #[must_use]
 pub(crate) fn program(architecture: &str) -> Option<&'static [u8]> {
     let architecture = match architecture {
@@ -24,7 +23,7 @@ pub(crate) fn program(architecture: &str) -> Option<&'static [u8]> {
     ENTRYPOINTS.iter().find(runs).map(|entrypoint| entrypoint.program)
 }
 
-/// Returns twelve hex digits of the digest of all [`ENTRYPOINTS`]. The program's file name contains them, so that a
+/// Returns twelve hex digits of the digest of all [`ENTRYPOINTS`]. They are a part of the program's file name, so a
 /// newer prun puts its program beside the older one.
 #[must_use]
 pub(crate) fn digest() -> String {
@@ -54,7 +53,7 @@ mod tests {
         for Entrypoint { program, platform } in ENTRYPOINTS {
             assert!(program.starts_with(b"\x7fELF"), "{platform}");
             assert!(program.len() <= 500 * 1024, "{platform}: {} bytes", program.len());
-            // Type EXEC: neither shared nor position independent, so that it needs no loader.
+            // The file's type is EXEC: it is neither shared nor position independent, so it needs no loader.
             assert_eq!(program[16], 2, "{platform}");
             let folder = env!("CARGO_MANIFEST_DIR").as_bytes();
             assert!(!program.windows(folder.len()).any(|window| window == folder), "{platform}");

@@ -1,4 +1,4 @@
-//! The containers and values that killed runs of `prun run` and `prun init` leave behind.
+//! Removes what killed runs of `prun run` and `prun init` leave: containers and values.
 
 use std::time::Duration;
 

@@ -1,9 +1,10 @@
-//! Who may ask the page for something: the page itself, opened with a token of the terminal, and nobody else.
+//! Decides which requests the page's server answers: only those of the page itself, which was opened with a token
+//! that the terminal printed.
 //!
-//! Any program of this machine can send requests to the address, and any website can make a browser send some. So a request
-//! must name the exact address as its host, a request for anything but the page's own files must come from the page's own
-//! origin, and it must carry the key that the page got for its token. A token opens once; what it opens is forgotten with
-//! the page, because the key is nowhere but in the page's memory.
+//! Any program of this machine can send requests to the address, and any website can make a browser send some. So a
+//! request must name the exact address as its host. A request for anything but the page's own files must also come
+//! from the page's own origin and carry the key that the page got for its token. A token opens one page. The key is
+//! only in the memory of that page, so it is lost when the page is closed.
 
 use http::header::{HOST, HeaderName, ORIGIN};
 use http::request::Parts;
@@ -12,28 +13,29 @@ use pcredential::Ledger;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-/// The header with the page's key. A page of another origin cannot send it without asking first, and is refused then.
+/// The header with the page's key. A page of another origin cannot send the header without asking first, and the
+/// server refuses that question.
 pub(crate) const KEY: HeaderName = HeaderName::from_static("prun-key");
-/// The header that names the project where the page shows several.
+/// The header that names the project, if the page shows several.
 pub(crate) const PROJECT: HeaderName = HeaderName::from_static("prun-project");
-/// What browsers say about the relation of two pages.
+/// The header in which browsers tell whether a request comes from the same site.
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Why a request is refused. The words are for whoever made it; they repeat nothing of it.
+/// The reason why a request is refused. The words go to the client that sent it; they repeat nothing of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// It names another host, or several, or none.
+    /// The request names another host, or several, or none.
     Host,
-    /// It does not come from the page.
+    /// The request does not come from the page.
     Origin,
-    /// It is neither a look at a file nor a question.
+    /// The request is neither for a file nor a question.
     Method,
-    /// It does not carry the page's key.
+    /// The request does not carry the page's key.
     Key,
 }
 
 impl Refusal {
-    /// Says why.
+    /// Returns the reason in words.
     #[must_use]
     pub(crate) fn words(self) -> &'static str {
         match self {
@@ -45,20 +47,20 @@ impl Refusal {
     }
 }
 
-/// What a request may get, before its key is looked at.
+/// What a request may get, before its key is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
-    /// One of the page's files, which hold nothing of any project.
+    /// One of the page's files, which hold nothing about any project.
     File,
     /// An answer, if the key is right.
     Question,
 }
 
-/// Checks host, origin and method of a request to this address, which is `127.0.0.1:PORT`.
+/// Checks host, origin and method of a request to `address`, which is `127.0.0.1:PORT`.
 ///
 /// # Errors
 ///
-/// The first check that fails.
+/// Returns the [`Refusal`] of the first check that fails.
 pub(crate) fn admit(request: &Parts, address: &str) -> Result<Admission, Refusal> {
     let is_named = |name: HeaderName, text: &str| single(&request.headers, name) == Some(text.as_bytes());
     if !is_named(HOST, address) || request.uri.authority().is_some_and(|named| named.as_str() != address) {
@@ -71,7 +73,7 @@ pub(crate) fn admit(request: &Parts, address: &str) -> Result<Admission, Refusal
     }
     match request.method {
         Method::GET => Ok(Admission::File),
-        // Browsers send the origin with every POST, and no page can change it.
+        // Browsers send the origin with every POST, and a page cannot change it.
         Method::POST if is_own && (!request.headers.contains_key(SITE) || is_named(SITE, "same-origin")) => {
             Ok(Admission::Question)
         }
@@ -80,7 +82,7 @@ pub(crate) fn admit(request: &Parts, address: &str) -> Result<Admission, Refusal
     }
 }
 
-/// Returns a header that is there once.
+/// Returns the value of a header that occurs exactly once.
 fn single(headers: &HeaderMap, name: HeaderName) -> Option<&[u8]> {
     let mut all = headers.get_all(name).iter();
     match (all.next(), all.next()) {
@@ -89,8 +91,8 @@ fn single(headers: &HeaderMap, name: HeaderName) -> Option<&[u8]> {
     }
 }
 
-/// The token that waits for its page, and the key of the page that came last. Only digests are kept and compared, so that the
-/// time of an answer tells nothing about either.
+/// The token that no page has used yet, and the key of the page that was opened last. Only digests are kept and
+/// compared, so the time of an answer tells nothing about the token or the key.
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
     token: Option<[u8; 32]>,
@@ -98,14 +100,14 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// Makes a token; the one before opens nothing any more.
+    /// Makes a token. The token before it does not open a page any more.
     pub(crate) fn token(&mut self) -> Zeroizing<String> {
         let token = fresh();
         self.token = Some(digest(token.as_bytes()));
         token
     }
 
-    /// Takes a token for a key. Then the token is used up, and a page that was opened before is closed.
+    /// Exchanges a token for a key. The token is used up, and the page that was opened before loses its key.
     pub(crate) fn enter(&mut self, token: &[u8]) -> Option<Zeroizing<String>> {
         self.token.take_if(|kept| *kept == digest(token))?;
         let key = fresh();
@@ -113,18 +115,18 @@ impl Keys {
         Some(key)
     }
 
-    /// Whether the request carries the key.
+    /// Checks that the request carries the key.
     ///
     /// # Errors
     ///
-    /// [`Refusal::Key`].
+    /// Returns [`Refusal::Key`] if it does not.
     pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let given = single(headers, KEY).map(digest);
         if given.is_some() && given == self.key { Ok(()) } else { Err(Refusal::Key) }
     }
 }
 
-/// Makes a text of 48 letters and digits: 285 bits that nobody guesses.
+/// Makes a text of 48 letters and digits. It has 285 random bits, so it cannot be guessed.
 fn fresh() -> Zeroizing<String> {
     Zeroizing::new([Ledger::fresh_owner(), Ledger::fresh_owner(), Ledger::fresh_owner()].concat())
 }
@@ -159,7 +161,8 @@ mod tests {
             ("GET", "http://127.0.0.1:4567/", &[host], file),
             ("POST", "/look", &[host, own], question),
             ("POST", "/look", &[host, own, ("sec-fetch-site", "same-origin")], question),
-            // Another name of this machine, another port, no port, none, two, a name that resolves to here.
+            // The hosts: another name of this machine, another port, no port, none, two, and a name that resolves to
+            // this machine.
             ("GET", "/", &[], no_host),
             ("GET", "/", &[("host", "localhost:4567")], no_host),
             ("GET", "/", &[("host", "127.0.0.1:4568")], no_host),
@@ -170,7 +173,7 @@ mod tests {
             ("GET", "/", &[host, host], no_host),
             ("GET", "http://evil.example/", &[host], no_host),
             ("POST", "/look", &[("host", "localhost:4567"), own], no_host),
-            // A question without an origin, from another port of the same address, from a file, from a website.
+            // The origins: none, another port of the same address, a file, a website.
             ("POST", "/look", &[host], no_origin),
             ("POST", "/look", &[host, ("origin", "http://127.0.0.1:4568")], no_origin),
             ("POST", "/look", &[host, ("origin", "http://127.0.0.1")], no_origin),
@@ -182,7 +185,7 @@ mod tests {
             ("POST", "/look", &[host, own, ("sec-fetch-site", "cross-site")], no_origin),
             ("GET", "/page.js", &[host, ("origin", "http://127.0.0.1:4568")], no_origin),
             ("OPTIONS", "/look", &[host, ("origin", "http://127.0.0.1:4568")], no_origin),
-            // Whatever changes something has one method.
+            // A request that changes something can only be a POST.
             ("OPTIONS", "/look", &[host], no_method),
             ("PUT", "/look", &[host, own], no_method),
             ("DELETE", "/look", &[host, own], no_method),

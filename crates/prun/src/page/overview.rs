@@ -1,15 +1,15 @@
-//! Everything that the page shows of a project: names, places and states, and no confidential value.
+//! Everything that the page shows of a project: names, places and states, but no confidential value.
 
 /// The whole page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Overview {
     /// The projects between which the reader can choose.
     pub(crate) projects: Vec<String>,
-    /// The one that is shown.
+    /// The project that is shown.
     pub(crate) project: String,
-    /// What stands under its name: the image, the addresses.
+    /// The facts under its name, such as the image and the addresses.
     pub(crate) facts: Vec<(&'static str, String)>,
-    /// What could not be looked at, or needs attention.
+    /// Remarks about what could not be read, or needs attention.
     pub(crate) remarks: Vec<String>,
     /// The secrets of the user.
     pub(crate) environment: Environment,
@@ -25,12 +25,12 @@ pub(crate) struct Overview {
     pub(crate) generations: Vec<Generation>,
 }
 
-/// The secrets of the user, or why they are not shown.
+/// The secrets of the user, or the reason why they are not shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Environment {
     /// The list.
     Listed(Vec<Declared>),
-    /// A text for people.
+    /// The reason, as a text for people.
     Unknown(String),
 }
 
@@ -45,17 +45,17 @@ impl Default for Environment {
 pub(crate) struct Declared {
     /// The name.
     pub(crate) name: String,
-    /// Who gets it.
+    /// The scope of the secret: the build, the run, or both.
     pub(crate) scope: String,
-    /// Where the value comes from; empty if there is none.
+    /// The source of its value; empty if there is none.
     pub(crate) source: String,
-    /// Whether it has a value, and why not.
+    /// Whether the secret has a value, and why not.
     pub(crate) state: String,
-    /// Whether a value is at hand that could be shown.
+    /// Whether there is a value that could be shown.
     pub(crate) is_set: bool,
-    /// Roughly how many bytes it has.
+    /// The approximate length of the value.
     pub(crate) length: String,
-    /// How it is searched for.
+    /// How the value is searched for.
     pub(crate) search: String,
 }
 
@@ -64,22 +64,22 @@ pub(crate) struct Declared {
 pub(crate) struct Injected {
     /// The name.
     pub(crate) name: String,
-    /// Where its value comes from.
+    /// The source of its value.
     pub(crate) from: String,
-    /// The value.
+    /// The part of the value that the page shows.
     pub(crate) content: Content,
-    /// How old it is, if that is known.
+    /// The age of the value, if it is known.
     pub(crate) age: String,
 }
 
-/// What the page shows of a value.
+/// The part of a value that the page shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
-    /// Itself: it is public.
+    /// The value itself, because it is public.
     Public(String),
-    /// Its length.
+    /// The length of a confidential value.
     Confidential(usize),
-    /// It is not in the container, on purpose.
+    /// The reason why the value is not in the container on purpose.
     Absent(&'static str),
 }
 
@@ -103,11 +103,11 @@ pub(crate) struct Service {
 pub(crate) struct Instance {
     /// The name of its container.
     pub(crate) name: String,
-    /// Which one it is.
+    /// The process and the number of the instance.
     pub(crate) what: String,
     /// Whether it runs.
     pub(crate) state: String,
-    /// Since when.
+    /// The time since which it runs.
     pub(crate) since: String,
 }
 
@@ -118,7 +118,7 @@ pub(crate) struct Init {
     pub(crate) name: String,
     /// The command line.
     pub(crate) command: String,
-    /// How it ended in the instances that run.
+    /// How the command ended in the running instances.
     pub(crate) result: String,
 }
 

@@ -1,13 +1,14 @@
-//! The overview as HTML. The template escapes every text; a value that is not public is not there to be written.
+//! Renders the overview as HTML. The template escapes every text. The overview holds no confidential values, so none
+//! can be written.
 
 use maud::{Markup, html};
 
 use crate::page::overview::{Content, Declared, Environment, Generation, Init, Injected, Instance, Overview, Service};
 
-/// The mask of a value. It has one length for all values, so that it gives nothing away.
+/// The mask of a value. It has the same length for all values, so it does not reveal theirs.
 const MASK: &str = "••••••••";
 
-/// Writes what stands in the page's `main`.
+/// Writes the content of the page's `main` element.
 #[must_use]
 pub(crate) fn html(overview: &Overview) -> String {
     html! {
@@ -50,7 +51,8 @@ fn head(overview: &Overview) -> Markup {
     }
 }
 
-/// Makes a section with a table. A table becomes a list of cards on a narrow screen, so its parts say what they are.
+/// Makes a section with a table. On a narrow screen the table becomes a list of cards, so each cell carries its
+/// column's label.
 fn section(id: &str, title: &str, lead: &str, heads: &[&str], rows: &[Markup], empty: &str) -> Markup {
     html! {
         section aria-labelledby=(id) {
@@ -80,12 +82,12 @@ fn name(text: &str) -> Markup {
     html! { th.name role="rowheader" scope="row" { code { (text) } } }
 }
 
-/// Makes a cell; its label is what the column's head says, for screens without heads.
+/// Makes a cell. Its label repeats the head of the column, for screens on which the heads are hidden.
 fn cell(label: &str, text: &str) -> Markup {
     html! { td.none[text.is_empty()] role="cell" data-label=(label) { @if text.is_empty() { "–" } @else { (text) } } }
 }
 
-/// Makes the cell of a value that is shown when somebody asks for it, and the buttons that ask.
+/// Makes the cells of a hidden value: the mask, and the buttons that show or copy the value.
 fn hidden(list: &str, name: &str, length: &str) -> (Markup, Markup) {
     let id = format!("{list}-{name}");
     let value = html! {

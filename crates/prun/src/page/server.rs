@@ -1,5 +1,5 @@
-//! The page's server: HTTP on one port of 127.0.0.1, a request on each connection, and bounds for everything that a stranger
-//! could send, hold open or leave unread.
+//! The page's server. It speaks HTTP on one port of 127.0.0.1 and answers one request on each connection. Everything
+//! that a stranger could send, hold open or leave unread is limited.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -33,19 +33,19 @@ const ICON: &str = include_str!("icon.svg");
 
 /// How long a client may take for the head of its request, and for its body.
 const SLOW: Duration = Duration::from_secs(5);
-/// How long a connection without the key may live at all.
+/// How long a connection without the key may live in total.
 const LIFE: Duration = Duration::from_secs(15);
-/// How many connections are open. When there is one more, the oldest without the key goes.
+/// How many connections may be open. For a further one, the oldest connection without the key is closed.
 const MOST: usize = 64;
-/// The most bytes of a request's head.
+/// The largest head of a request, in bytes.
 const HEAD: usize = 16 << 10;
-/// The most bytes of a question; the value of a secret may be longer.
+/// The largest body of a question, in bytes. The value of a secret may be longer.
 const QUESTION: usize = 1 << 10;
-/// The pause between two signs of life.
+/// The pause between two signs of life ([`signs_of_life`]).
 const SIGN: Duration = Duration::from_secs(5);
 
-/// What every answer says, whatever it is: it is not kept, not framed, not read by another page, and loads nothing from
-/// anywhere else.
+/// The headers of every answer. The answer is not cached, not framed and not read by another page, and it loads
+/// nothing from any other place.
 const HEADERS: [(HeaderName, &str); 9] = [
     (header::CACHE_CONTROL, "no-store"),
     (
@@ -64,31 +64,31 @@ const HEADERS: [(HeaderName, &str); 9] = [
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// The page, as its server knows it. Cheap to clone.
+/// The state of the page that its server needs. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Page(Arc<Shared>);
 
 struct Shared {
     address: String,
     keys: Mutex<Keys>,
-    /// Counts the pages that were opened, so that the one before learns that it is closed.
+    /// Counts the pages that were opened, so that an older page learns that it is closed.
     opened: watch::Sender<u64>,
     requests: mpsc::Sender<Request>,
 }
 
 impl Page {
-    /// Makes the page of this address, `127.0.0.1:PORT`. Its questions go to `requests`.
+    /// Makes the page of `address`, which is `127.0.0.1:PORT`. Its questions go to `requests`.
     #[must_use]
     pub(crate) fn new(address: String, requests: mpsc::Sender<Request>) -> Self {
         Self(Arc::new(Shared { address, keys: Mutex::default(), opened: watch::Sender::new(0), requests }))
     }
 
-    /// Makes the address that opens the page once. The one before opens nothing any more.
+    /// Makes the address that opens the page once. An address that was made before does not open the page any more.
     pub(crate) fn link(&self) -> Zeroizing<String> {
         Zeroizing::new(format!("http://{}/#{}", self.0.address, *self.keys().token()))
     }
 
-    /// Tells when a page was opened with the address.
+    /// Returns a receiver that changes when a page was opened.
     #[must_use]
     pub(crate) fn opened(&self) -> watch::Receiver<u64> {
         self.0.opened.subscribe()
@@ -98,20 +98,20 @@ impl Page {
         self.0.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Serves until the task is dropped.
+    /// Serves connections until the task is dropped.
     pub(crate) async fn serve(self, listener: TcpListener) {
         let mut open = Connections::default();
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => open.take(&self, stream),
-                // Out of descriptors, most likely; connections end in a moment.
+                // The process has probably too many open files. Some connections end in a moment.
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         }
     }
 }
 
-/// The open connections, the oldest first, each with whether it has shown the key.
+/// The open connections, the oldest first. The flag of each tells whether it has shown the key.
 #[derive(Default)]
 struct Connections(VecDeque<(AbortHandle, Arc<AtomicBool>)>);
 
@@ -119,7 +119,7 @@ impl Connections {
     fn take(&mut self, page: &Page, stream: TcpStream) {
         self.0.retain(|(task, _)| !task.is_finished());
         if self.0.len() >= MOST {
-            // Somebody who holds connections open keeps nobody else out.
+            // A stranger who holds many connections open must not keep the page out.
             let stranger = self.0.iter().position(|(_, known)| !known.load(Ordering::Relaxed));
             if let Some((task, _)) = self.0.remove(stranger.unwrap_or(0)) {
                 task.abort();
@@ -131,7 +131,7 @@ impl Connections {
     }
 }
 
-/// Serves the one request of a connection.
+/// Serves the single request of a connection.
 async fn serve_one(page: Page, stream: TcpStream, known: Arc<AtomicBool>) {
     let service = service_fn(|request: http::Request<Incoming>| {
         let (page, known) = (page.clone(), Arc::clone(&known));
@@ -147,7 +147,7 @@ async fn serve_one(page: Page, stream: TcpStream, known: Arc<AtomicBool>) {
         .max_buf_size(HEAD)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
-    // A client that went away, or sent no HTTP, is nobody to tell.
+    // An error here means that the client went away or did not send HTTP. There is no one to report it to.
     let ended = tokio::time::timeout(LIFE, &mut connection).await.is_ok();
     if !ended && known.load(Ordering::Relaxed) {
         let _ = connection.await;
@@ -163,7 +163,8 @@ impl Page {
             Ok(Admission::File) => file(path),
             Ok(Admission::Question) if path == "/enter" => self.enter(body).await,
             Ok(Admission::Question) => {
-                // Before the key is checked, so that no page misses that another one takes its place.
+                // The receiver is made before the check of the key, so that the page cannot miss that another page
+                // takes its place.
                 let opened = self.opened();
                 let checked = self.keys().check(&request.headers);
                 if let Err(refusal) = checked {
@@ -255,7 +256,7 @@ impl Page {
     }
 }
 
-/// Writes news as a line of JSON.
+/// Writes a message of an errand as a line of JSON.
 fn line_of(news: &News) -> Bytes {
     let json = match news {
         News::Line(text) => serde_json::json!({ "line": text }),
@@ -265,8 +266,9 @@ fn line_of(news: &News) -> Bytes {
     format!("{json}\n").into()
 }
 
-/// A line now and then, until another page takes the place of this one. The page knows by its end that nobody is left
-/// behind the address: what is typed then must not go to whoever takes the port.
+/// Returns a stream of signs of life, which ends when another page takes the place of this one. The page learns from
+/// the end of the stream that its server is gone. Another program may take the port then, and must not get what the
+/// user types.
 fn signs_of_life(opened: watch::Receiver<u64>) -> impl Stream<Item = Bytes> {
     stream::unfold(Some(opened), |opened| async {
         let mut opened = opened?;
@@ -277,9 +279,9 @@ fn signs_of_life(opened: watch::Receiver<u64>) -> impl Stream<Item = Bytes> {
     })
 }
 
-/// Reads a body to its end; `None` if it is longer than allowed, or slow.
+/// Reads a body to its end. Returns `None` if the body is longer than `limit`, or takes too long.
 async fn whole(mut body: Incoming, limit: usize) -> Option<Zeroizing<Vec<u8>>> {
-    // The buffer never moves, so that no copy of a value stays behind.
+    // The buffer has its final size from the start and never moves, so no copy of a value is left in memory.
     let mut bytes = Zeroizing::new(Vec::with_capacity(limit));
     let read = async {
         while let Some(frame) = body.frame().await {
@@ -323,7 +325,7 @@ fn content(kind: &'static str, bytes: Bytes) -> Response<Body> {
     response(StatusCode::OK, kind, Full::new(bytes).boxed_unsync())
 }
 
-/// Makes an answer of bytes that are wiped when they are sent.
+/// Makes an answer from bytes that are wiped when they are sent.
 fn wiped(bytes: Zeroizing<Vec<u8>>) -> Response<Body> {
     content("application/octet-stream", Bytes::from_owner(Wiped(bytes)))
 }
@@ -341,7 +343,7 @@ fn streamed(lines: impl Stream<Item = Bytes> + Send + 'static) -> Response<Body>
     response(StatusCode::OK, "application/x-ndjson", StreamBody::new(frames).boxed_unsync())
 }
 
-/// Makes an answer. There is no other way to make one, so each has all headers.
+/// Makes an answer with all [`HEADERS`]. Every answer is made here.
 fn response(status: StatusCode, kind: &'static str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
@@ -362,7 +364,7 @@ mod tests {
 
     const VALUE: &str = "c4n4ry-9f3b27e1";
 
-    /// Serves a page whose questions are answered with one value, and returns it with its address.
+    /// Serves a page, answers its questions with one value, and returns it with its address.
     async fn opened() -> (Page, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -511,7 +513,8 @@ mod tests {
         assert!(known[0] && !known[1..].contains(&true), "who has the key stays");
     }
 
-    /// More connections than are kept, each with half a request: whoever has the key is answered, and stays connected.
+    /// Opens more connections than the server keeps, each with half a request. A client with the key is answered, and
+    /// stays connected.
     #[tokio::test]
     async fn clients_that_hold_connections_open_keep_nobody_out() {
         let (page, address) = opened().await;

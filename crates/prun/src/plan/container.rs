@@ -1,4 +1,4 @@
-//! The container's own flags, checked. They have the spelling and the meaning that they have in docker run.
+//! The container's own flags, checked. Their spelling and their meaning are those of `docker run`.
 
 use std::path::{Path, PathBuf};
 
@@ -13,9 +13,9 @@ use crate::plan::order::ContainerOrder;
 /// A volume of the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PlannedVolume {
-    /// A volume of the manifest. The engine's name of the volume begins with the project's.
+    /// A volume of the manifest. Its name in the engine begins with the project's name.
     Project(Volume),
-    /// A volume of a flag. Its name is the engine's name of the volume, as with docker.
+    /// A volume of a flag. As with docker, its name is also its name in the engine.
     Engine(Volume),
     /// A volume without a name, at this path. It is removed with its container.
     Nameless(String),
@@ -45,8 +45,8 @@ impl ContainerOrder {
     ///
     /// # Errors
     ///
-    /// [`PlanError`] for a name without a value. Docker would take the value from its own environment,
-    /// where it may be a secret.
+    /// Returns [`PlanError`] for a name without a value. Docker would take the value from its own environment, where
+    /// it may be a secret.
     pub(crate) fn configuration(&self) -> Result<Vec<(String, String)>, PlanError> {
         let pairs = self.environment.iter().map(|text| match text.split_once('=') {
             Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
@@ -55,11 +55,11 @@ impl ContainerOrder {
         pairs.collect()
     }
 
-    /// Checks the flags. Relative paths begin in `folder`.
+    /// Checks the flags. Relative paths are resolved against `folder`.
     ///
     /// # Errors
     ///
-    /// [`PlanError`] that names the flag.
+    /// Returns a [`PlanError`] that names the flag.
     pub(crate) fn check(&self, folder: &Path, command: &[String]) -> Result<ContainerFlags, PlanError> {
         let network = |name: &String| match name.as_str() {
             "host" | "none" => true,
@@ -88,30 +88,30 @@ impl ContainerOrder {
 }
 
 impl ContainerFlags {
-    /// Mounts the manifest's volumes before those of the flags.
+    /// Puts the manifest's volumes before the volumes of the flags.
     pub(crate) fn mount_first(&mut self, volumes: impl Iterator<Item = Volume>) {
         self.volumes.splice(..0, volumes.map(PlannedVolume::Project));
     }
 
-    /// The app's volumes.
+    /// Returns the app's volumes.
     #[must_use]
     pub(crate) fn volumes(&self) -> &[PlannedVolume] {
         &self.volumes
     }
 
-    /// The user instead of the image's.
+    /// Returns the user of the flags, who takes the place of the image's user.
     #[must_use]
     pub(crate) fn user(&self) -> Option<&str> {
         self.user.as_deref()
     }
 
-    /// Networks beside the project's.
+    /// Returns the networks of the flags, which the container joins in addition to the project's network.
     #[must_use]
     pub(crate) fn networks(&self) -> &[String] {
         &self.networks
     }
 
-    /// Returns the same settings with the command and the resources of a process.
+    /// Returns a copy of these settings with the command and the resources of a process.
     #[must_use]
     pub(crate) fn of_process(&self, process: &papp::Process) -> Self {
         let mut own = self.clone();
@@ -124,21 +124,21 @@ impl ContainerFlags {
         own
     }
 
-    /// Runs this command, if it is one, instead of the one that there is.
+    /// Replaces the command, unless `command` is empty.
     pub(crate) fn override_command(&mut self, command: &[String]) {
         if !command.is_empty() {
             self.command = command.to_vec();
         }
     }
 
-    /// Runs these words instead of the image's entrypoint and command, and instead of those of the flags.
+    /// Runs `words` without an entrypoint: the image's entrypoint and command, and those of the flags, are not used.
     pub(crate) fn run_instead(&mut self, words: Vec<String>) {
         self.entrypoint = Some(String::new());
         self.command = words;
     }
 
-    /// Returns the app's command: that of the flags, or else the image's. With another entrypoint the image's CMD is
-    /// dropped, as in docker.
+    /// Returns the app's command: the one of the flags, or else the image's. If the flags name an entrypoint, the
+    /// image's CMD is dropped, as in docker.
     #[must_use]
     pub(crate) fn command_of(&self, image: &bollard::models::ImageConfig) -> Vec<String> {
         let entrypoint: Vec<String> = match &self.entrypoint {
@@ -176,7 +176,7 @@ impl ContainerFlags {
         }
     }
 
-    /// Returns what the engine does when an instance ends that was healthy once.
+    /// Returns what the engine does when an instance that was healthy once ends.
     #[must_use]
     pub(crate) fn restart_policy(&self) -> RestartPolicy {
         match self.restart {
@@ -227,7 +227,7 @@ fn restart(text: &str) -> Result<(RestartPolicyNameEnum, i64), PlanError> {
     }
 }
 
-/// Reads a size as docker does.
+/// Reads a size in the form that docker accepts.
 fn memory(text: &str) -> Result<i64, PlanError> {
     pscreen::size(text).filter(|bytes| *bytes > 0).ok_or_else(|| PlanError::Memory { flag: text.to_owned() })
 }

@@ -1,17 +1,17 @@
-//! Why an order and a manifest make no plan.
+//! The errors of plans: reasons why an order and a manifest do not make one.
 
 use std::path::PathBuf;
 
 use papp::Port;
 use pcredential::{ServiceKind, VariableSet};
 
-/// Why a plan cannot be followed. Each names the flag or the table that is at fault.
+/// A reason why a plan cannot be made. Each message names the flag or the table that is at fault.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PlanError {
     /// Neither the order nor the manifest names an image.
     #[error("no image is named")]
     NoImage,
-    /// A project's name holds what engines do not take.
+    /// A project's name holds characters that engines do not accept.
     #[error("`{name}` cannot be the name of a project")]
     ProjectName {
         /// The name.
@@ -41,7 +41,7 @@ pub(crate) enum PlanError {
         /// The kind in the flag.
         kind: String,
     },
-    /// A flag names a service as no service can be named.
+    /// A flag names a service with a text that cannot be a service's name.
     #[error("--service {flag}: `{name}` cannot be the name of a service")]
     ServiceName {
         /// The flag's text.
@@ -49,7 +49,7 @@ pub(crate) enum PlanError {
         /// The name in the flag.
         name: String,
     },
-    /// A service should fill variables that its kind does not have.
+    /// A service is to fill variables that its kind does not have.
     #[error("service `{service}` is {kind}, which has no variables {}", set.as_str())]
     VariablesOfKind {
         /// The service.
@@ -73,7 +73,7 @@ pub(crate) enum PlanError {
         /// The variable.
         name: String,
     },
-    /// A flag takes a variable from our own environment, where it may be a secret.
+    /// A flag takes a variable from prun's own environment, where it may be a secret.
     #[error("--env {flag}: no value")]
     EnvironmentWithoutValue {
         /// The flag's text.
@@ -85,18 +85,18 @@ pub(crate) enum PlanError {
         /// The flag's text.
         flag: String,
     },
-    /// The forwarder carries TCP alone.
+    /// A port is UDP, and the forwarder carries only TCP.
     #[error("port {port} is UDP, which the forwarder does not carry")]
     UdpPort {
         /// The port.
         port: Port,
     },
-    /// Two ports have one host port.
+    /// Two ports would be published at the same host port.
     #[error("ports {first} and {second} publish the same host port")]
     SamePort {
         /// The first of the ports.
         first: Port,
-        /// The other.
+        /// The second port.
         second: Port,
     },
     /// A flag is about one process, and the manifest has several.
@@ -104,10 +104,10 @@ pub(crate) enum PlanError {
     SeveralProcesses {
         /// The flag.
         flag: &'static str,
-        /// Their names.
+        /// The names of the processes.
         processes: Vec<String>,
     },
-    /// A network that an instance cannot share with the project's own.
+    /// A flag names a network that an instance cannot share with the project's own.
     #[error("--network {name} takes the project's network away")]
     Network {
         /// The network.
@@ -137,13 +137,13 @@ pub(crate) enum PlanError {
         /// The flag's text.
         flag: String,
     },
-    /// A label without a name, or one of prun's own.
+    /// A label has no name, or has a name that prun uses itself.
     #[error("--label {flag}: not a label of yours")]
     Label {
         /// The flag's text.
         flag: String,
     },
-    /// The sealed manifest of the last start is not understood any more.
+    /// This prun does not understand the manifest that the last start sealed.
     #[error("the manifest that was sealed at the last start cannot be read by this prun")]
     SealedManifest,
     /// The folder of a volume does not exist; docker would create one that belongs to root.
@@ -158,7 +158,7 @@ pub(crate) enum PlanError {
         /// The image.
         image: String,
     },
-    /// The health check asks over HTTP, and nothing says at which port.
+    /// The health check uses HTTP, and neither the manifest nor the image names its port.
     #[error("the health check names no port, and none is published")]
     HealthPort,
 }

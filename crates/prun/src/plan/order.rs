@@ -1,19 +1,19 @@
 //! The order of a start: the flags as they were typed.
 //!
-//! The order is sealed with the generation that it made, so its form is a contract: a field is added with a default and
-//! never renamed. [`crate::plan::Plan`] is the same, checked and joined with the manifest.
+//! The order is sealed with the generation that it made, so its form is a contract: new fields have a default, and no
+//! field is renamed. [`crate::plan::Plan`] holds the same settings, checked and joined with the manifest.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// The order of a start, in the spelling of docker's flags. Nothing in it is checked yet.
+/// The order of a start, in the spelling of docker's flags. Its settings are not checked yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Order {
-    /// The app's image; without one the manifest names it.
+    /// The app's image. Without it, the manifest's image is used.
     pub(crate) image: Option<String>,
-    /// The command instead of the image's.
+    /// The command that takes the place of the image's.
     pub(crate) command: Vec<String>,
     /// The project's name.
     pub(crate) project: Option<String>,
@@ -27,8 +27,8 @@ pub(crate) struct Order {
     pub(crate) wait: Option<u64>,
     /// The container's own flags.
     pub(crate) container: ContainerOrder,
-    /// The folder in which the flags were typed, where their relative paths begin. Version 2 of the sealed form did not
-    /// keep it.
+    /// The folder in which the flags were typed. Relative paths in the flags are resolved against it. Version 2 of
+    /// the sealed form did not keep it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) directory: Option<PathBuf>,
 }
@@ -47,21 +47,21 @@ pub(crate) struct ContainerOrder {
     pub(crate) user: Option<String>,
     /// The restart policy.
     pub(crate) restart: Option<String>,
-    /// Networks beside the project's own.
+    /// Networks that the container joins in addition to the project's own.
     pub(crate) networks: Vec<String>,
-    /// The most memory.
+    /// The limit of the memory, as docker spells it.
     pub(crate) memory: Option<String>,
-    /// How many processors' time.
+    /// The limit of processor time, as a number of processors.
     pub(crate) cpus: Option<String>,
-    /// The program instead of the image's entrypoint.
+    /// The program that takes the place of the image's entrypoint.
     pub(crate) entrypoint: Option<String>,
     /// Labels, each as `NAME=VALUE`.
     pub(crate) labels: Vec<String>,
     /// Whether the container's root is read-only.
     pub(crate) read_only: bool,
-    /// Capabilities that are taken away.
+    /// Capabilities that the container loses.
     pub(crate) cap_drop: Vec<String>,
-    /// Capabilities that are given.
+    /// Capabilities that the container gets.
     pub(crate) cap_add: Vec<String>,
     /// Whether docker's small init is process 1.
     pub(crate) init: bool,

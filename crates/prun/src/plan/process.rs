@@ -1,4 +1,4 @@
-//! The processes of the plan: what each of them runs, where it is reached, and how its health is asked.
+//! The processes of the plan: what each of them runs, how it is reached, and how its health is checked.
 
 use std::time::Duration;
 
@@ -19,19 +19,19 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// A process of the plan. Everything in it is checked.
 #[derive(Clone, Debug)]
 pub(crate) struct PlannedProcess {
-    /// Its name.
+    /// The process's name.
     name: String,
     /// How many instances run it.
     replicas: u32,
-    /// Its published ports.
+    /// The ports that are published for the process.
     ports: Vec<Port>,
-    /// The container's settings, its command among them.
+    /// The container's settings, with its command.
     container: ContainerFlags,
-    /// Whether the init commands run before it.
+    /// Whether the init commands run before the process.
     init: bool,
-    /// When its command runs, if not all the time.
+    /// The times at which the command runs. Without a schedule it runs all the time.
     schedule: Option<Schedule>,
-    /// How its health is asked, if the manifest says so.
+    /// The health check of the manifest.
     health: Option<Health>,
     /// Whether the image's own health check is about this process.
     of_image: bool,
@@ -41,9 +41,9 @@ pub(crate) struct PlannedProcess {
 
 /// What the flags say about the processes.
 pub(crate) struct ProcessOrder<'a> {
-    /// The container's settings, which all of them share.
+    /// The container's settings, which all processes share.
     pub(crate) container: &'a ContainerFlags,
-    /// How long an instance may take to become healthy, if a flag says so.
+    /// How long an instance may take to become healthy, if a flag sets a limit.
     pub(crate) wait: Option<Duration>,
 }
 
@@ -60,97 +60,98 @@ impl PlannedProcess {
             init: process.init,
             schedule: process.schedule.clone(),
             health: process.health.clone(),
-            // The image's check is about the image's command: a worker of the same image answers no request.
+            // The image's check is meant for the image's command. A worker with another command would not answer its
+            // requests.
             of_image: process.schedule.is_none() && (process.command.is_none() || !process.ports.is_empty()),
             patience: order.wait.or(start).unwrap_or(PATIENCE),
         }
     }
 
-    /// Plans the one process of a command in a container of its own.
+    /// Plans the process of a single command in a container of its own.
     #[must_use]
     pub(crate) fn of_command(ports: Vec<Port>, container: ContainerFlags) -> Self {
         let order = ProcessOrder { container: &container, wait: None };
         Self { ports, ..Self::of_manifest(&Process::default(), &order) }
     }
 
-    /// Changes how many instances run, and the published ports.
+    /// Sets the number of instances and the published ports. A `None` changes nothing.
     pub(crate) fn set(&mut self, replicas: Option<u32>, ports: Option<Vec<Port>>) {
         self.replicas = replicas.unwrap_or(self.replicas);
         self.ports = ports.unwrap_or_else(|| std::mem::take(&mut self.ports));
     }
 
-    /// Runs the command of the flags, if they have one, and not that of the manifest.
+    /// Runs the command of the flags instead of the manifest's, if the flags have one.
     pub(crate) fn override_command(&mut self, command: &[String]) {
         self.container.override_command(command);
     }
 
-    /// Runs the init commands, and then these words in the place of the command.
+    /// Runs the init commands, and then `words` instead of the process's command.
     pub(crate) fn run_init(&mut self, words: Vec<String>) {
         self.init = true;
         self.schedule = None;
         self.container.run_instead(words);
     }
 
-    /// Its name.
+    /// Returns the process's name.
     #[must_use]
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Names its instances, in order.
+    /// Returns the names of the process's instances, in order.
     pub(crate) fn instances(&self) -> impl Iterator<Item = InstanceName> + '_ {
         (1..=self.replicas).map(|number| InstanceName::new(&self.name, number))
     }
 
-    /// How many instances run it.
+    /// Returns how many instances run the process.
     #[must_use]
     pub(crate) fn replicas(&self) -> u32 {
         self.replicas
     }
 
-    /// Its published ports.
+    /// Returns the ports that are published for the process.
     #[must_use]
     pub(crate) fn ports(&self) -> &[Port] {
         &self.ports
     }
 
-    /// The container's settings.
+    /// Returns the container's settings.
     #[must_use]
     pub(crate) fn container(&self) -> &ContainerFlags {
         &self.container
     }
 
-    /// Whether the init commands run before it.
+    /// Returns whether the init commands run before the process.
     #[must_use]
     pub(crate) fn has_init(&self) -> bool {
         self.init
     }
 
-    /// When its command runs; `None` for one that runs all the time.
+    /// Returns when the command runs, or `None` if it runs all the time.
     #[must_use]
     pub(crate) fn schedule(&self) -> Option<&Schedule> {
         self.schedule.as_ref()
     }
 
-    /// How its health is asked, if the manifest says so.
+    /// Returns the health check of the manifest, if there is one.
     #[must_use]
     pub(crate) fn check(&self) -> Option<&Check> {
         self.health.as_ref().map(|health| &health.check)
     }
 
-    /// Whether the image's own health check is about this process.
+    /// Returns whether the image's own health check is about this process.
     #[must_use]
     pub(crate) fn keeps_check_of_image(&self) -> bool {
         self.of_image
     }
 
-    /// How long an instance may take to become healthy.
+    /// Returns how long an instance may take to become healthy.
     #[must_use]
     pub(crate) fn patience(&self) -> Duration {
         self.patience
     }
 
-    /// How long one check may take.
+    /// Returns how long one check may take.
     #[must_use]
     pub(crate) fn check_timeout(&self) -> Duration {
         let usual = match self.check() {
@@ -160,20 +161,21 @@ impl PlannedProcess {
         self.health.as_ref().and_then(|health| health.timeout).unwrap_or(usual)
     }
 
-    /// The pause between two checks.
+    /// Returns the pause between two checks.
     #[must_use]
     pub(crate) fn pause(&self) -> Duration {
         self.health.as_ref().and_then(|health| health.interval).unwrap_or(PAUSE)
     }
 
-    /// Whether another plan of the process asks for its health in the same way.
+    /// Returns whether the health check is the same in another plan of the process.
     #[must_use]
     pub(crate) fn asks_as(&self, other: &Self) -> bool {
         let asks = |process: &Self| process.health.as_ref().map(|health| (health.check.clone(), health.timeout));
         asks(self) == asks(other)
     }
 
-    /// Describes all that instances are made of, for a digest. How the health is asked is no part of it.
+    /// Describes everything that instances are made of, for a digest. The health check is not a part of it, so a new
+    /// check does not replace instances.
     #[must_use]
     pub(crate) fn description(&self) -> String {
         let Self { name, replicas, container, init, schedule, of_image, ports: _, health: _, patience: _ } = self;

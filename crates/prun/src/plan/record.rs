@@ -1,4 +1,4 @@
-//! The record of a start, from which it can be repeated without the flags, the files and the secrets of that day.
+//! The record of a start. A start can be repeated from its record, without the flags and files that made it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::plan::error::PlanError;
 use crate::plan::order::Order;
 use crate::plan::{Goal, Plan, PlannedService};
 
-/// Returns a folder's absolute path without links. The empty path is the current folder.
+/// Returns a folder's absolute path without links. An empty path stands for the current folder.
 #[must_use]
 pub(crate) fn whole(folder: &Path) -> PathBuf {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
@@ -22,12 +22,12 @@ pub(crate) fn whole(folder: &Path) -> PathBuf {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Record {
-    /// Version 2 of the sealed form called it `arguments`.
+    /// The order. Version 2 of the sealed form called it `arguments`.
     #[serde(alias = "arguments")]
     order: Order,
     manifest: Option<String>,
     folder: PathBuf,
-    /// The composed secrets that need injected variables, and so are composed anew each time.
+    /// The composed secrets that need injected variables. They are composed anew for each generation.
     deferred: Vec<String>,
     /// Services that `prun services add` added, as `KIND[:VERSION]=NAME`.
     added: Vec<String>,
@@ -46,7 +46,7 @@ pub(crate) enum ServiceOrigin {
 }
 
 impl Record {
-    /// Records a start. The paths of the manifest begin in `folder`.
+    /// Records a start. `folder` is the folder against which the manifest's paths are resolved.
     #[must_use]
     pub(crate) fn new(order: Order, manifest: Option<String>, folder: &Path, deferred: Vec<String>) -> Self {
         Self { order, manifest, folder: whole(folder), deferred, added: Vec::new(), empty: Vec::new() }
@@ -56,7 +56,7 @@ impl Record {
     ///
     /// # Errors
     ///
-    /// If this version of prun no longer understands the order or the manifest.
+    /// Returns an error if this version of prun no longer understands the order or the manifest.
     pub(crate) fn plan(&self) -> Result<Plan, PlanError> {
         let manifest = match &self.manifest {
             None => Manifest::default(),
@@ -71,8 +71,8 @@ impl Record {
         Ok(plan)
     }
 
-    /// Returns whether the start was made from a manifest in this folder. An older prun did not always record the
-    /// folder.
+    /// Returns whether the start was made from a manifest in this folder. The answer is `false` if an older prun did
+    /// not record the folder.
     #[must_use]
     pub(crate) fn is_of(&self, folder: &Path) -> bool {
         !self.folder.as_os_str().is_empty() && whole(&self.folder) == folder
@@ -87,7 +87,7 @@ impl Record {
         secrets.into_iter().map(|secret| (secret.name, pcli::resolve::part_choice(&secret.parts))).collect()
     }
 
-    /// The services of `prun services add`.
+    /// Returns the services that `prun services add` added.
     #[must_use]
     pub(crate) fn added(&self) -> &[String] {
         &self.added
@@ -108,7 +108,7 @@ impl Record {
         self.added.iter().chain(&self.order.services).find(named).map(|_| ServiceOrigin::Flags)
     }
 
-    /// Returns the record without a service of the flags or of `prun services add`.
+    /// Returns the record without a service that a flag or `prun services add` named.
     #[must_use]
     pub(crate) fn without(mut self, service: &str) -> Self {
         let other = |text: &String| PlannedService::of_flag(text).is_ok_and(|planned| planned.name != service);
@@ -117,22 +117,22 @@ impl Record {
         self
     }
 
-    /// Returns the record with these variables that are set to nothing.
+    /// Returns the record with these variables set to the empty text.
     #[must_use]
     pub(crate) fn with_empty(mut self, empty: &[String]) -> Self {
         self.empty = empty.to_vec();
         self
     }
 
-    /// Returns the record with this image instead of the one that was ordered, whose name may have another image
-    /// today.
+    /// Returns the record with this image instead of the ordered one. The ordered name may stand for another image by
+    /// now.
     #[must_use]
     pub(crate) fn with_image(mut self, image: &str) -> Self {
         self.order.image = Some(image.to_owned());
         self
     }
 
-    /// Returns the record with these services of `prun services add`.
+    /// Returns the record with these services, which `prun services add` added.
     #[must_use]
     pub(crate) fn with_added(mut self, added: &[String]) -> Self {
         self.added = added.to_vec();

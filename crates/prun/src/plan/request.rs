@@ -1,4 +1,4 @@
-//! The requests that the commands carry out: the flags, turned once into types that hold only what can be done.
+//! The requests that the commands carry out: checked types, into which the flags are turned once.
 
 use std::path::PathBuf;
 
@@ -19,9 +19,9 @@ pub(crate) struct Choice {
 /// Which connections to an engine may carry secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transport {
-    /// Every connection; there is a warning if others can read it.
+    /// Every connection. There is a warning if others can read it.
     Any,
-    /// Only a connection that nobody on the way can read.
+    /// Only a connection that others cannot read on the way.
     Private,
 }
 
@@ -63,9 +63,9 @@ pub(crate) struct StartRequest {
 /// A command in a container of its own.
 #[derive(Clone, Debug)]
 pub(crate) struct RunRequest {
-    /// The app whose values and services it gets.
+    /// The app whose values and services the command gets.
     pub(crate) start: StartRequest,
-    /// How it is attached.
+    /// How the command is attached to the caller's terminal.
     pub(crate) attachment: Attachment,
 }
 
@@ -83,11 +83,11 @@ pub(crate) struct StopRequest {
 pub(crate) struct LogsRequest {
     /// The project.
     pub(crate) project: Choice,
-    /// The services, processes and instances; none is the app alone.
+    /// The services, processes and instances. An empty list means all instances of the app.
     pub(crate) of: Vec<String>,
-    /// Whether the log of the instance that failed last is shown instead.
+    /// Whether to show the log of the instance that failed last, instead of logs of running containers.
     pub(crate) failed: bool,
-    /// Whether new output is followed.
+    /// Whether the command waits for new output.
     pub(crate) follow: bool,
     /// How many lines from the end of each log are shown; `None` means all.
     pub(crate) tail: Option<u32>,
@@ -98,11 +98,11 @@ pub(crate) struct LogsRequest {
 pub(crate) struct UiRequest {
     /// The project.
     pub(crate) project: Choice,
-    /// The port; 0 is any that is free.
+    /// The port; 0 stands for any free port.
     pub(crate) port: u16,
 }
 
-/// An instance as a flag names it: `[PROCESS.]NUMBER`. Without a process it is one of the first process.
+/// An instance as a flag names it: `[PROCESS.]NUMBER`. Without a process, it is an instance of the first process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct InstanceChoice {
     /// The process.
@@ -142,13 +142,13 @@ pub(crate) struct ExecRequest {
     pub(crate) instance: InstanceChoice,
     /// The user that runs the command; `None` means the instance's own user.
     pub(crate) user: Option<String>,
-    /// How it is attached.
+    /// How the command is attached to the caller's terminal.
     pub(crate) attachment: Attachment,
     /// The program and its arguments.
     pub(crate) command: Vec<String>,
 }
 
-/// Init commands that run now.
+/// A request to run init commands again, in a running instance.
 #[derive(Clone, Debug)]
 pub(crate) struct InitRequest {
     /// The project.
@@ -165,9 +165,9 @@ pub(crate) enum ResumeRequest {
     All,
     /// The project of this name.
     Project(String),
-    /// A unit of systemd, printed.
+    /// The systemd unit, printed.
     PrintUnit,
-    /// A unit of systemd, installed into this folder; `None` means systemd's own folder.
+    /// The systemd unit, installed into this folder; `None` means systemd's own folder.
     InstallUnit(Option<PathBuf>),
 }
 
@@ -189,20 +189,20 @@ pub(crate) enum InjectedForm {
 pub(crate) struct InjectedRequest {
     /// The project.
     pub(crate) project: Choice,
-    /// How they are shown.
+    /// The form in which the variables are shown.
     pub(crate) form: InjectedForm,
 }
 
 /// The services that get new credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Rotated {
-    /// All that are in use.
+    /// All services that are in use.
     All,
     /// The services of these names.
     Named(Vec<String>),
 }
 
-/// Data that prun did not make, with its administrator.
+/// Data that prun did not make, and what is known of its administrator.
 #[derive(Clone, Debug)]
 pub(crate) struct ImportRequest {
     /// The project.
@@ -238,7 +238,7 @@ pub(crate) enum ServicesRequest {
     Remove {
         /// The project.
         project: Choice,
-        /// Its name.
+        /// The service's name.
         service: String,
         /// The fate of the service's data.
         data: Data,
@@ -255,21 +255,21 @@ pub(crate) enum ServicesRequest {
     Dump(ToolRequest),
     /// Data from standard input.
     Load {
-        /// Where it goes.
+        /// The service that gets the data.
         tool: ToolRequest,
-        /// Whether it may take the place of what is there.
+        /// Whether the data may replace the data that the service has.
         replace: bool,
     },
 }
 
-/// A service whose own client is used.
+/// A request to run a service's own client.
 #[derive(Clone, Debug)]
 pub(crate) struct ToolRequest {
     /// The project.
     pub(crate) project: Choice,
     /// The service's name.
     pub(crate) service: String,
-    /// One of the app's databases; the first one if absent.
+    /// One of the app's databases. If absent, it is the first one.
     pub(crate) database: Option<String>,
 }
 
@@ -298,14 +298,14 @@ pub(crate) enum OperatorsRequest {
     Key,
 }
 
-/// A project that is operated from here from now on.
+/// A request to operate a project from this machine from now on.
 #[derive(Clone, Debug)]
 pub(crate) struct AdoptRequest {
     /// The project's name.
     pub(crate) name: Option<String>,
     /// The manifest that names it.
     pub(crate) config: Option<PathBuf>,
-    /// Whether this user forgets the state that was seen before, and so accepts one of another origin.
+    /// Whether this user forgets the state that was seen before, and so accepts a state of another origin.
     pub(crate) again: bool,
 }
 

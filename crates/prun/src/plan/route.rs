@@ -1,4 +1,4 @@
-//! The ways from published ports to processes: on which port of its own the forwarder listens for each.
+//! The routes from published ports to processes: they tell on which of its own ports the forwarder listens for each.
 
 use papp::Port;
 
@@ -10,9 +10,10 @@ use super::process::PlannedProcess;
 pub(crate) struct Route {
     /// The published port.
     pub(crate) port: Port,
-    /// The process behind it.
+    /// The process that takes the connections.
     pub(crate) process: String,
-    /// The port on which the forwarder listens: the container's own, unless another process has that one too.
+    /// The port on which the forwarder listens. It is the container's own port, unless another process uses the same
+    /// one.
     pub(crate) listen: u16,
 }
 
@@ -28,7 +29,7 @@ pub(crate) fn routes(plan: &Plan) -> Vec<Route> {
         let listen = match routes.iter().find(same) {
             Some(route) => route.listen,
             None if !own(&port.container) => port.container,
-            // From the end down, where hardly any app listens.
+            // The search begins at the highest port, because hardly any app listens there.
             None => (1..=u16::MAX).rev().find(|listen| !any(listen)).unwrap_or(port.container),
         };
         routes.push(Route { port: *port, process: (*process).to_owned(), listen });
@@ -41,8 +42,8 @@ fn published(processes: &[PlannedProcess]) -> impl Iterator<Item = (&str, Port)>
 }
 
 impl Route {
-    /// Finds who serves this route in the plan of the generation before, while the new instances are not healthy yet: a
-    /// process and its port.
+    /// Finds the process and the port that serve this route in the plan of the previous generation. Connections go
+    /// there until the new instances are healthy.
     #[must_use]
     pub(crate) fn before(&self, old: &Plan) -> (String, u16) {
         let find =
@@ -55,7 +56,7 @@ impl Route {
         let found = find(&place).or_else(|| find(&both)).or_else(|| find(&container));
         match found {
             Some((name, port)) => (name.to_owned(), port.container),
-            // It was not published before. The process of that name may listen there all the same.
+            // The port was not published before. A process of that name may listen there all the same.
             None => {
                 let name = old.process(&self.process).unwrap_or(old.first()).name();
                 (name.to_owned(), self.port.container)
@@ -95,7 +96,7 @@ mod tests {
             |new: &str, old: &str| routes(&plan(new)).iter().map(|route| route.before(&plan(old))).collect::<Vec<_>>();
         let one = "[run]\nports = [\"8080:8000\"]\n";
         let app = |port| ("app".to_owned(), port);
-        // The app got processes: the one that served 8080 was called otherwise, and listened elsewhere.
+        // The app got processes: the process that served 8080 had another name and listened on another port.
         assert_eq!(before("[processes.web]\nports = [\"8080:80\"]\n", one), [app(8000)]);
         // The host's port changed.
         assert_eq!(before("[run]\nports = [\"9090:8000\"]\n", one), [app(8000)]);

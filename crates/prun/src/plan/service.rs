@@ -17,9 +17,9 @@ pub(crate) struct PlannedService {
     pub(crate) database: Option<String>,
     /// Whether the service fills the standard variables of its kind.
     pub(crate) primary: bool,
-    /// Further sets of variables that it fills.
+    /// Further sets of variables that the service fills.
     pub(crate) sets: Vec<VariableSet>,
-    /// The rights of the app, and what is made for it.
+    /// The rights of the app, and the databases and extensions that are made for it.
     pub(crate) terms: Terms,
     /// The server, if others run it.
     pub(crate) external: Option<PlannedExternal>,
@@ -28,9 +28,9 @@ pub(crate) struct PlannedService {
 /// A server that others run, as the manifest describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PlannedExternal {
-    /// Its address, and how prun may deal with it.
+    /// The server's address, and how prun may deal with the server.
     pub(crate) server: External,
-    /// The secret that opens it.
+    /// The secret with the login that prun uses at the server.
     pub(crate) login: papp::ExternalLogin,
 }
 
@@ -51,7 +51,8 @@ impl PlannedService {
     ///
     /// # Errors
     ///
-    /// [`PlanError`] if its kind does not exist, or does not have the variables that it should fill.
+    /// Returns [`PlanError`] if the service's kind does not exist, or does not have the variables that the service is
+    /// to fill.
     pub(crate) fn of_manifest(service: &papp::Service) -> Result<Self, PlanError> {
         let kind = ServiceKind::parse(service.kind.as_str())
             .ok_or_else(|| PlanError::DeclaredKind { service: service.name.clone() })?;
@@ -85,7 +86,7 @@ impl PlannedService {
     ///
     /// # Errors
     ///
-    /// [`PlanError`] for a kind that does not exist or a name that cannot be used.
+    /// Returns [`PlanError`] for a kind that does not exist or a name that cannot be used.
     pub(crate) fn of_flag(text: &str) -> Result<Self, PlanError> {
         let (kind, name) = text.split_once('=').map_or((text, None), |(kind, name)| (kind, Some(name)));
         let (kind, version) = kind.split_once(':').map_or((kind, None), |(kind, version)| (kind, Some(version)));
@@ -115,7 +116,7 @@ impl PlannedService {
     }
 }
 
-/// Writes a service as `KIND[:VERSION]=NAME`, with every part that has a value.
+/// Writes a service as `KIND[:VERSION]=NAME`. The version is written if the service has one.
 #[must_use]
 pub(crate) fn full_name(service: &PlannedService) -> String {
     let version = service.image.as_deref().and_then(|image| image.rsplit_once(':')).map(|(_, version)| version);

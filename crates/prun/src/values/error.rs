@@ -1,9 +1,9 @@
-//! Why the values of a generation cannot be put together.
+//! The errors of composing the values of a generation.
 
 use papp::CompositionError;
 use pcredential::InjectedError;
 
-/// Why the variables of a generation cannot be put together. No message holds a value.
+/// The reason why the variables of a generation cannot be composed. No message holds a value.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ValuesError {
     /// Two services would set one variable.
@@ -48,7 +48,7 @@ pub(crate) enum ValuesError {
         /// The variable with the longest value.
         longest: String,
     },
-    /// A secret that should open a server of others does not hold a login.
+    /// A secret that is to open an external server does not hold a login.
     #[error("secret `{secret}` is no login for the server of service `{service}`")]
     ExternalLogin {
         /// The service.
@@ -58,7 +58,7 @@ pub(crate) enum ValuesError {
         /// The key of the manifest that names the secret.
         key: &'static str,
     },
-    /// A variable cannot hold the byte 0.
+    /// A secret's value holds the byte 0, which a variable cannot hold.
     #[error("secret `{secret}` holds a NUL, which no variable can")]
     Nul {
         /// The secret.

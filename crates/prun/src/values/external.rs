@@ -1,4 +1,4 @@
-//! The logins for servers that others run, which come from the user's secrets.
+//! The logins for external services. They come from the user's secrets.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,16 @@ use zeroize::Zeroizing;
 use crate::plan::Plan;
 use crate::values::error::ValuesError;
 
-/// The logins that are at hand, by service.
+/// The logins that this start has, by service.
 #[derive(Debug, Default)]
 pub(crate) struct Logins(BTreeMap<String, ExternalLogin>);
 
 impl Logins {
-    /// Reads the logins out of the secrets that the plan names.
+    /// Reads the logins from the secrets that the plan names.
     ///
     /// # Errors
     ///
-    /// [`ValuesError::ExternalLogin`] for a secret that is none.
+    /// Returns [`ValuesError::ExternalLogin`] if a secret is not a login.
     pub(crate) fn of(plan: &Plan, secrets: &[Secret]) -> Result<Self, ValuesError> {
         let mut logins = BTreeMap::new();
         for (service, external) in plan.externals() {
@@ -33,7 +33,7 @@ impl Logins {
         Ok(Self(logins))
     }
 
-    /// Takes the login of a service, if it is at hand.
+    /// Takes the login of a service, if this start has it.
     pub(crate) fn take(&mut self, service: &str) -> Option<ExternalLogin> {
         self.0.remove(service)
     }
@@ -51,7 +51,7 @@ fn login(from: &papp::ExternalLogin, secret: &Secret) -> Option<ExternalLogin> {
     }
 }
 
-/// Lists the secrets whose logins the sealed ledger has, so that a start need not have them at hand.
+/// Lists the secrets whose logins are in the sealed ledger already. A start does not need these secrets.
 pub(crate) fn known(plan: &Plan, ledger: Option<&Ledger>) -> Vec<String> {
     let is_known = |service: &str, external: &crate::plan::PlannedExternal| {
         let record = ledger.and_then(|ledger| ledger.service(service)).and_then(|service| service.external());

@@ -9,10 +9,10 @@ use crate::error::RunError;
 use crate::plan::record::Record;
 use crate::values::delivered::Delivered;
 
-/// The version of the sealed form; it counts changes of the record in it, too.
+/// The version of the sealed form. A change of the record in it makes a new version, too.
 const VERSION: u32 = 4;
 /// The oldest version that is still read. Its record uses other field names, and lacks the folder in which flags were
-/// typed. Version 3 still lacks the image, and variables that are set to nothing.
+/// typed. Version 3 still lacks the image, and the variables that are set to the empty text.
 const OLDEST: u32 = 2;
 
 /// One variable of an instance.
@@ -64,7 +64,7 @@ pub(crate) enum Value {
 pub(crate) struct Generation {
     /// The generation's number, from 1.
     pub(crate) number: u64,
-    /// When it was made, in seconds since 1970.
+    /// The time when the generation was made, in seconds since 1970.
     pub(crate) created: u64,
     /// The digest of everything that the generation's instances are made from.
     pub(crate) digest: String,

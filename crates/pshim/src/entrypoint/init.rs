@@ -31,7 +31,8 @@ pub(crate) fn run_all(environment: &[&[u8]]) -> Result<(), u8> {
         return Ok(());
     }
     let Some(signals) = Signals::watch() else { return Err(pshim::FAILED) };
-    // Held while the commands run; when this process ends, however it does, the kernel lets the next container in.
+    // The lock is held while the commands run. If this process is killed, the kernel frees the lock for the next
+    // container.
     let lock = lock::take(pshim::HOME.as_bytes(), b"init waits until another instance is through with it", &signals)?;
     let result = commands.iter().try_for_each(|command| run_one(command, environment, &signals));
     system::close(lock.file);

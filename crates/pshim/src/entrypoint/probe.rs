@@ -5,7 +5,7 @@ use pshim::{Request, http};
 use crate::system::{self, Poll};
 use crate::{network, say};
 
-/// How long it may take to find out whether something listens, in milliseconds.
+/// How long a connection attempt may take, in milliseconds.
 const PATIENCE: u64 = 5000;
 const UNHEALTHY: u8 = 1;
 
@@ -20,8 +20,8 @@ pub(crate) fn tcp(host: &[u8], port: u16) -> u8 {
     }
 }
 
-/// Whether an HTTP request is answered well. The answer is read to its end: an app that is cut off while it writes would
-/// complain.
+/// Returns 0 if an HTTP request gets a healthy answer. The answer is read to its end, because an app whose connection
+/// breaks while it writes may log an error.
 pub(crate) fn http(request: Request<'_, '_>) -> u8 {
     let began = system::milliseconds();
     let patience = u64::from(request.patience);
@@ -44,7 +44,7 @@ pub(crate) fn http(request: Request<'_, '_>) -> u8 {
             Err(_) => break Some(b"the connection broke off"),
         }
     };
-    // A body may go on for ever; the status is what is asked for.
+    // A body may never end. The status is enough.
     match (answer.status(), broken) {
         (Some(status), _) => {
             let line = alloc::format!("{}{status}", http::STATUS);

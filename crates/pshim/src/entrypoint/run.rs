@@ -6,16 +6,16 @@ use pshim::environment;
 
 use crate::{init, process, say, schedule, system};
 
-/// What comes before the app's command.
+/// The work that comes before the app's command.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Begin {
     /// The init commands.
     WithInit,
-    /// Nothing.
+    /// No work: the command begins at once.
     AtOnce,
 }
 
-/// Waits for the values, runs the init commands, becomes the app or runs it by its schedule.
+/// Waits for the values, runs the init commands, and then becomes the app or runs its command by the schedule.
 pub(crate) fn run(
     patience: u32,
     begin: Begin,

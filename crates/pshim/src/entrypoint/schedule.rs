@@ -1,9 +1,9 @@
 //! Commands that run by a schedule.
 //!
-//! The container of such a process lives as long as any other; its command runs whenever it is due, under a lock that
-//! one container of the project has: in a roll the new one waits for the old one to end. The command inherits the lock,
-//! so that nobody gets it while any part of the command still runs. Nothing here allocates memory once it repeats, because
-//! nothing is ever freed.
+//! The container of a scheduled process lives as long as any other. It runs its command whenever the command is due.
+//! A lock makes sure that only one container of the project does so: in a roll, the new container waits for the old
+//! one to end. The command inherits the lock, so the lock stays taken while any part of the command still runs. The
+//! loop does not allocate memory, because the entrypoint never frees any.
 
 use core::fmt::{self, Write};
 
@@ -12,13 +12,14 @@ use pshim::Job;
 use crate::signals::{Signal, Signals};
 use crate::{lock, process, system};
 
-/// How many seconds before it had the lock a container looks for a moment at which nobody ran the command. Whoever gives
-/// the lock up waits until the second is over in which its last run ended.
+/// How many seconds before it got the lock a container looks for due times that nobody served. A container that gives
+/// up the lock first waits until the second in which its last run ended is over, so no due time is served twice.
 const LOOK_BACK: u64 = 1;
-/// How many milliseconds after the beginning of its second the command begins. The kernel's coarse clock, which `date`
-/// reads, is late by a few: the command would see the second before.
+/// How many milliseconds after the beginning of its second the command begins. The kernel's coarse clock, which
+/// `date` reads, is a few milliseconds late, so without this delay the command would see the second before.
 const LATE: u64 = 20;
-/// The longest pause between two looks at the clock, in milliseconds: the clock may be set.
+/// The longest pause between two looks at the clock, in milliseconds. It is short because the clock may be set in the
+/// meantime.
 const LONGEST_PAUSE: u64 = 10_000;
 
 /// Runs a command whenever it is due, until this process is told to end.
@@ -37,7 +38,7 @@ pub(crate) fn repeat(job: Job<'_>, command: &[&[u8]], environment: &[&[u8]]) -> 
             break;
         }
         let event = run(job.name, command, environment, &signals, lock.file);
-        // What was due while the command ran is left out.
+        // Due times that passed while the command ran are skipped.
         last = seconds();
         ran = Some(last);
         if event == Event::Told {
@@ -50,7 +51,7 @@ pub(crate) fn repeat(job: Job<'_>, command: &[&[u8]], environment: &[&[u8]]) -> 
     0
 }
 
-/// The event that a wait ends with.
+/// The event that ends a wait.
 #[derive(PartialEq, Eq)]
 enum Event {
     /// The command is due, or has ended.
@@ -59,11 +60,11 @@ enum Event {
     Told,
 }
 
-/// Waits until the command is due for the first time after a moment.
+/// Waits until the command is due for the first time after `last`.
 fn wait(job: Job<'_>, mut last: u64, signals: &Signals) -> Event {
     loop {
         let now = system::unix_milliseconds();
-        // A clock that was set back makes the command due as of then.
+        // If the clock was set back, the due times are counted from the new time.
         last = last.min(now / 1000);
         let due = job.schedule.next(last).map_or(u64::MAX, |due| due.saturating_mul(1000) + LATE);
         if now >= due {
@@ -79,7 +80,7 @@ fn wait(job: Job<'_>, mut last: u64, signals: &Signals) -> Event {
     }
 }
 
-/// Runs the command once. Its output is the container's own.
+/// Runs the command once. Its output goes to the container's log.
 fn run(name: &[u8], command: &[&[u8]], environment: &[&[u8]], signals: &Signals, lock: i32) -> Event {
     let began = system::milliseconds();
     let mut line = Line::of(name);
@@ -111,7 +112,7 @@ fn run(name: &[u8], command: &[&[u8]], environment: &[&[u8]], signals: &Signals,
                 }
             }
         }
-        // Signals of one kind are merged, so all children that have ended are looked at, ours and orphans.
+        // Signals of one kind are merged, so all children that have ended are collected: the command and orphans.
         while let Some((id, status)) = system::reap() {
             if id == child {
                 break 'running status;
@@ -131,7 +132,7 @@ fn seconds() -> u64 {
     system::unix_milliseconds() / 1000
 }
 
-/// A line for people, in a place of its own instead of allocated memory.
+/// A line for people. It has a fixed buffer, because nothing may allocate memory here.
 struct Line {
     bytes: [u8; 160],
     length: usize,
@@ -154,7 +155,7 @@ impl Line {
 
     /// Writes the line with these words at its end.
     fn end(&mut self, words: fmt::Arguments<'_>) {
-        // What does not fit is cut.
+        // A text that does not fit is cut.
         let _ = self.write_fmt(words);
         self.push(b"\n");
         system::write_all(system::STDERR, &self.bytes[..self.length]);

@@ -1,4 +1,5 @@
-//! What the page shows: the answers of `prun secrets list`, `injected`, `services list`, `ps` and `generations`, as data.
+//! Collects what the page shows: the answers of `prun secrets list`, `injected`, `services list`, `ps` and
+//! `generations`, as data.
 
 use bollard::models::ContainerSummary;
 use pcli::secrets::{ListedSecret, State};
@@ -17,7 +18,7 @@ use crate::project::{KnownProject, manifest};
 use crate::tell;
 use crate::values::generation::{self, Origin, Value, Variable};
 
-/// Looks at a project. What cannot be looked at is a remark, and the rest is shown.
+/// Reads everything about a project. A part that cannot be read becomes a remark, and the rest is shown.
 pub(crate) async fn overview(name: &str, choice: &Choice, edge: &Edge) -> Overview {
     let (printer, kept) = tee::to_nobody();
     let edge = Edge { stderr: printer.clone(), stdout: printer, cancellation: edge.cancellation.clone() };
@@ -31,7 +32,7 @@ pub(crate) async fn overview(name: &str, choice: &Choice, edge: &Edge) -> Overvi
     overview
 }
 
-/// Puts a failure into words for the page: what went wrong, and what to do.
+/// Describes a failure for the page: what went wrong, and what to do.
 pub(crate) fn words(failure: &Failure) -> Vec<String> {
     let diagnostic = match failure {
         Failure::Error { error, .. } => tell::diagnostic(error),
@@ -69,7 +70,7 @@ fn declared(secret: &ListedSecret) -> Declared {
     }
 }
 
-/// Looks at what the engine and the sealed state have of the project.
+/// Reads what the engine and the sealed state know of the project.
 async fn running(choice: &Choice, overview: &mut Overview, edge: &Edge) -> Result<(), Failure> {
     let known = KnownProject::find(choice, edge).await?;
     let document = edge.cancellation.unless_cancelled(known.read()).await??;

@@ -1,4 +1,4 @@
-//! Two readers of what happens: the terminal, and the page.
+//! Printers that also write for the page, or only keep what they print.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,13 +8,13 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::page::News;
 
-/// Makes a printer to the terminal whose lines the page gets, too, without colours.
+/// Makes a printer to the terminal that also sends each line to the page, without colours.
 pub(crate) fn to_both(terminal: &Printer, page: UnboundedSender<News>) -> Printer {
     let colour = terminal.colour();
     Printer::new(Box::new(Tee { terminal: Box::new(io::stderr()), page, begun: Vec::new() }), colour)
 }
 
-/// Makes a printer that keeps what it is given, and the way to read it.
+/// Makes a printer that only keeps its text, and returns it with a way to read the text.
 pub(crate) fn to_nobody() -> (Printer, Kept) {
     let kept = Kept::default();
     (Printer::new(Box::new(kept.clone()), Colour::Never), kept)
@@ -33,7 +33,7 @@ impl Write for Tee {
         while let Some(end) = self.begun.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.begun.drain(..=end).collect();
             let line = String::from_utf8_lossy(&line[..end]).into_owned();
-            // A page that was closed reads nothing more; what it asked for is done all the same.
+            // A closed page does not read any more lines. Its errand is carried out all the same.
             let _ = self.page.send(News::Line(anstream::adapter::strip_str(&line).to_string()));
         }
         Ok(bytes.len())
@@ -44,12 +44,12 @@ impl Write for Tee {
     }
 }
 
-/// What was printed.
+/// The text that a printer kept.
 #[derive(Clone, Default)]
 pub(crate) struct Kept(Arc<Mutex<Vec<u8>>>);
 
 impl Kept {
-    /// Takes the lines.
+    /// Takes the lines that were printed so far.
     pub(crate) fn lines(&self) -> Vec<String> {
         let bytes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect()
