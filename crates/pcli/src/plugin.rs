@@ -62,7 +62,7 @@ pub enum PluginError {
     Unknown,
 }
 
-/// The error of a tool that could not start once more for docker.
+/// The error of a plugin that docker called, and that could not replace itself by the tool.
 #[derive(Debug)]
 pub struct StartError(pub io::Error);
 

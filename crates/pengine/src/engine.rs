@@ -93,7 +93,7 @@ impl Engine {
         Ok(Self { endpoint: endpoint.clone(), docker, version, is_podman, api, patience })
     }
 
-    /// Returns a client for the REST API that uses the same transport.
+    /// Returns a client for the engine's REST API. It connects to the engine in the same way as [`Engine::hijack`].
     #[must_use]
     pub fn docker(&self) -> &Docker {
         &self.docker

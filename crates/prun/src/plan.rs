@@ -61,8 +61,9 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Joins the order and the manifest. Where both say something, the order wins. `folder` is the manifest's folder,
-    /// or else the current one.
+    /// Joins the order and the manifest. The order wins over the manifest, except that the limits of a process in the
+    /// manifest win over the flags, and that the volumes of both are mounted. `folder` is the manifest's folder, or
+    /// else the current one.
     ///
     /// The plan of a single command has one process, without init commands. It publishes only the ports of the flags:
     /// the manifest's ports belong to the app, which may be running.
@@ -79,9 +80,10 @@ impl Plan {
             manifest.services.iter().map(PlannedService::of_manifest).collect::<Result<_, _>>()?;
         for text in &order.services {
             let service = PlannedService::of_flag(text)?;
-            match services.iter().find(|other| other.name == service.name) {
+            match services.iter_mut().find(|other| other.name == service.name) {
                 None => services.push(service),
-                Some(other) if other.kind == service.kind => {}
+                // A flag without a version leaves the manifest's.
+                Some(other) if other.kind == service.kind => other.image = service.image.or(other.image.take()),
                 Some(other) => {
                     return Err(PlanError::TwoKinds {
                         service: service.name,
@@ -459,6 +461,11 @@ mod tests {
         let flags = plan(&flags, manifest).unwrap();
         assert_eq!((flags.project.as_str(), flags.instances()), ("other", 1));
         assert_eq!(flags.first().ports()[0].host, Some(9090));
+        let manifest = format!("{manifest}\n[services.db]\nkind = \"postgres\"\nversion = \"16\"");
+        for (flag, image) in [("postgres:17", "postgres:17"), ("postgres", "postgres:16")] {
+            let plan = plan(&order(&[flag], &[]), &manifest).unwrap();
+            assert_eq!(plan.services[0].image.as_deref(), Some(image));
+        }
     }
 
     const PROCESSES: &str = "image = \"x\"\n[processes.web]\nports = [\"8080:80\"]\n\

@@ -67,8 +67,8 @@ impl Opened {
         let Self { mut file, metadata } = self;
         match metadata.is_file() {
             true => read_all(&mut file, limit),
-            // A character device, such as `/dev/zero` or a terminal: a read may have to wait for its bytes, as for a
-            // pipe's.
+            // This is a pipe or a character device, such as `/dev/zero` or a terminal. A read may have to wait for
+            // bytes, so the wait has a limit.
             false => read_all(&mut Patient { file, patience }, limit),
         }
     }

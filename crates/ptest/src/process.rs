@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A process, identified by its number. After its end, its command line is empty and its files do not exist.
+/// A process, identified by its number. After the end of the process, its command line and its environment are empty,
+/// and no path that [`Process::file`] returns exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process(u32);
 

@@ -58,8 +58,9 @@ impl Held {
     }
 }
 
-/// Writes the argument for these secrets. Blanks, quotes and commas in names are escaped. A file is recognized by the
-/// slash in its path.
+/// Writes the argument for these secrets, each as `NAME:VARIABLE` or `NAME:PATH`. All bytes of names and paths except
+/// letters, digits and `_-./` are escaped. A slash marks a path: a slash in the name of a variable is escaped, and a
+/// path without a slash begins with `./`.
 #[must_use]
 pub fn word(held: &[Held]) -> String {
     let parts = held.iter().map(|one| {

@@ -22,8 +22,8 @@ use crate::plan::route::Route;
 /// How long open connections may take to end.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Makes sure that the ports of these routes are published. If the ports change and a new port is taken, the old
-/// ports are published again.
+/// Makes the forwarder publish the ports of these routes and no others. Without routes, the forwarder is removed. If
+/// the new ports cannot be published, for example because one is taken, the old ports are published again.
 ///
 /// # Errors
 ///

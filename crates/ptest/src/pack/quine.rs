@@ -104,8 +104,9 @@ pub fn quine() -> Vec<u8> {
     (b'a'..=b'z').find_map(own).expect("one of the letters has a checksum of its own")
 }
 
-/// Finds a checksum that is right. A changed bit in the stored checksum always changes the same bits of the real one,
-/// whatever the other bits are, so this is a system of linear equations.
+/// Makes the file with this letter as its name and with a stored checksum that is the file's real one. Returns `None`
+/// if there is no such checksum. A changed bit in the stored checksum always changes the same bits of the real one,
+/// whatever the other bits are, so the checksum is the solution of a system of linear equations.
 fn own(letter: u8) -> Option<Vec<u8>> {
     let none = checksum(&claiming(letter, 0));
     // There is one equation for each bit in which the real checksum must equal the stored one: its coefficients, and
