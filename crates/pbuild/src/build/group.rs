@@ -286,11 +286,11 @@ async fn run<'a>(
         ended.insert(at, part);
     }
     let summary = Arc::new(screen.finish().await);
-    let mut shown = Vec::new();
-    for part in ended.into_values() {
-        shown.push(part.with(|build| async { Ok::<_, Failure>((build, Arc::clone(&summary))) }).await?);
-    }
-    Ok(shown)
+    let shown = |Part { number, target, subject, edge, build }: Part<'a, Ended<'a>>| {
+        let build = (build, Arc::clone(&summary));
+        Part { number, target, subject, edge, build }
+    };
+    Ok(ended.into_values().map(shown).collect())
 }
 
 /// Reports a build, searches its result, and clears it if it is clean. Returns `None` if another build kept this one

@@ -20,6 +20,32 @@ pub(crate) struct CommandResult {
     pub(crate) output: Vec<u8>,
 }
 
+/// Starts a command in a container, and returns its id and its streams. `input` tells whether the command has a standard
+/// input.
+///
+/// # Errors
+///
+/// Returns [`RunError::Engine`].
+pub(crate) async fn begin(
+    host: &Engine,
+    container: &str,
+    command: &[String],
+    input: bool,
+) -> Result<(String, StartExecResults), RunError> {
+    let doing = || format!("run a command in {container}");
+    let options = CreateExecOptions {
+        cmd: Some(command.to_vec()),
+        attach_stdin: Some(input),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        ..CreateExecOptions::default()
+    };
+    let docker = host.docker();
+    let exec = docker.create_exec(container, options).await.map_err(engine(doing))?.id;
+    let started = docker.start_exec(&exec, None::<StartExecOptions>).await.map_err(engine(doing))?;
+    Ok((exec, started))
+}
+
 /// Runs a command in a container, gives it all of `input`, and waits for its end.
 ///
 /// The input travels over the connection, so it appears neither in the command's arguments nor in anything that the
@@ -35,16 +61,7 @@ pub(crate) async fn run(
     input: &[u8],
 ) -> Result<CommandResult, RunError> {
     let doing = || format!("run a command in {container}");
-    let options = CreateExecOptions {
-        cmd: Some(command.to_vec()),
-        attach_stdin: Some(!input.is_empty()),
-        attach_stdout: Some(true),
-        attach_stderr: Some(true),
-        ..CreateExecOptions::default()
-    };
-    let docker = host.docker();
-    let exec = docker.create_exec(container, options).await.map_err(engine(doing))?.id;
-    let started = docker.start_exec(&exec, None::<StartExecOptions>).await.map_err(engine(doing))?;
+    let (exec, started) = begin(host, container, command, !input.is_empty()).await?;
     let mut kept = Vec::new();
     if let StartExecResults::Attached { mut output, input: mut stdin } = started {
         if !input.is_empty() {

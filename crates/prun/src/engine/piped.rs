@@ -3,12 +3,13 @@
 use std::cell::Cell;
 
 use bollard::container::LogOutput;
-use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
+use bollard::exec::StartExecResults;
 use futures::StreamExt as _;
 use pengine::Engine;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Notify;
 
+use crate::engine::inside;
 use crate::error::{RunError, engine};
 
 /// How many bytes of a command's standard error are kept.
@@ -55,16 +56,7 @@ pub(crate) async fn run<R: AsyncRead + Unpin>(
     mut output: impl AsyncWrite + Unpin,
 ) -> Result<PipedEnd, RunError> {
     let doing = || format!("run a command in {container}");
-    let options = CreateExecOptions {
-        cmd: Some(command.to_vec()),
-        attach_stdin: Some(input.is_some()),
-        attach_stdout: Some(true),
-        attach_stderr: Some(true),
-        ..CreateExecOptions::default()
-    };
-    let docker = host.docker();
-    let exec = docker.create_exec(container, options).await.map_err(engine(doing))?.id;
-    let started = docker.start_exec(&exec, None::<StartExecOptions>).await.map_err(engine(doing))?;
+    let (exec, started) = inside::begin(host, container, command, input.is_some()).await?;
     let StartExecResults::Attached { output: mut news, input: mut stdin } = started else {
         return Ok(PipedEnd { code: -1, said: Vec::new(), is_reader_gone: false, has_read_all: false });
     };
