@@ -1,4 +1,4 @@
-//! Records the command lines of a user and their output, as one text for a snapshot.
+//! Runs command lines as a user does, and keeps them with their output as one text for a snapshot.
 
 use std::fmt::Write as _;
 

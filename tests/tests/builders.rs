@@ -328,7 +328,8 @@ fn each_node_builds_its_platforms_and_the_parts_become_one_image_when_all_are_cl
     loaded(&shop.keeper).expect_code(0).expect_stderr("clean");
     assert!(image.run(&["cat", "/arch"]).starts_with("amd64"));
 
-    // One node by name builds everything, and a node that does not answer is left out.
+    // The node that `--builder-node` names builds for all platforms. Without the flag, a node that does not answer is
+    // left out.
     let alone = with(&["--builder-node", "far", "-o", "type=cacheonly"]);
     alone.expect_code(0).expect_stderr("pair at unix://");
     assert_eq!(alone.stderr().matches("pair at unix://").count(), 1, "{alone:?}");

@@ -94,7 +94,7 @@ fn the_layer_of_a_leak_leaves_the_cache_however_its_step_is_spelled() {
 fn a_value_in_what_the_user_wrote_is_refused_before_anything_runs_c2_f14() {
     let engine = Engine::get(Flavour::Modern);
     let scene = Scene::on(&engine);
-    // These values are in files and arguments on purpose, and the oracle checks the tool's output.
+    // The test writes this value into the Dockerfile on purpose. The oracle checks that the tool's output lacks it.
     let token = scene.oracle().token("TOKEN");
     let image = ImageName::new(&engine, "written");
     for (title, text, says) in [

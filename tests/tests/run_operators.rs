@@ -193,7 +193,7 @@ fn a_lost_key_costs_no_outage_and_the_ways_out_that_are_named_work() {
     let login = POSTGRES.login(&app);
     assert!(POSTGRES.opens(&app, &login));
 
-    // Only the key is lost, and nothing else has to be reset.
+    // This time only the key is lost. A new state replaces the one that nobody can open, and then the service is reset.
     fs::remove_file(gone.join("identity.txt")).expect("the key");
     app.prun(&["state", "new"]).run().expect_code(2).expect_stderr("pass --yes");
     app.prun(&["state", "new", "--yes"]).run().expect_code(0);

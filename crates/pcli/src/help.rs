@@ -86,7 +86,7 @@ fn arrange(command: Command, path: &str, guide: &Guide) -> Command {
     command
 }
 
-/// Writes the list of commands by groups. Commands without a group come last.
+/// Gives the command a help text that lists its subcommands by groups. Those without a group come last, below `More`.
 fn in_groups(command: Command, path: &str, guide: &Guide) -> Command {
     let (header, literal) = (*command.get_styles().get_header(), *command.get_styles().get_literal());
     let visible: Vec<&Command> = command.get_subcommands().filter(|one| !one.is_hide_set()).collect();

@@ -92,7 +92,7 @@ pub enum EntryKind {
     Other,
 }
 
-/// The error that the visitor ended the reading.
+/// The error of a reading that its visitor stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancelled;
 

@@ -11,7 +11,7 @@ use bollard_buildkit_proto::pb;
 
 use crate::graph;
 
-/// The path of the mount, which never exists, because no session has its secret.
+/// The path of the mount. No session has the mount's secret, so no file ever exists at this path.
 const PATH: &str = "/run/pbuild-binding";
 
 /// The prefix of the id.

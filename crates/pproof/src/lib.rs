@@ -1,13 +1,13 @@
 //! Decides which steps of a build get which secrets, and proves that no secret stayed in the image.
 //!
-//! A build passes this crate twice. On its way to the engine, [`Graph`] gives the secrets to the steps of the
-//! frontend's graph, and remembers the graph. When the results are ready and nothing has left the builder, [`Gate`]
-//! searches the states of each image's chain in a container beside the build. If they are clean, it makes a
-//! [`Proof`], which nothing else can make.
+//! A build needs this crate twice. Before the steps run, [`Graph`] gives them the secrets by changing the frontend's
+//! graph, and remembers the graph. After the steps have run, and before anything leaves the builder, [`Gate`] searches
+//! each state that an image is made of. It does so in a container beside the build. If all states are clean, it makes
+//! a [`Proof`], which nothing else can make.
 //!
-//! Two programs use this crate, with one difference. The client, `pbuild`, has the values and sends them to the
-//! scanner. The frontend image never has them, and the engine mounts them into the scanner's container. [`Seeking`]
-//! abstracts this difference.
+//! Two programs use this crate: the client `pbuild` and the frontend image. `pbuild` has the values and sends them to
+//! the scanner. The frontend image never has them; the engine mounts them into the scanner's container instead.
+//! [`Seeking`] hides this difference.
 //!
 //! ```
 //! use std::collections::BTreeSet;

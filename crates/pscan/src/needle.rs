@@ -215,7 +215,8 @@ fn spellings(weak: bool, shapes: &[Shape]) -> Vec<Pattern> {
     spelled.map(|shape| Pattern::new(shape, true)).collect()
 }
 
-/// Returns the maximal length of a pattern in a text.
+/// Returns the most bytes of a text that one match of the pattern can cover. Escapes make a match longer than the
+/// pattern.
 fn longest(pattern: &Pattern) -> u64 {
     let length = pattern.bytes().len();
     let times = match pattern.layout() {

@@ -63,7 +63,8 @@ pub struct Printer {
     colour: Colour,
     redactor: Redactor,
     form: Form,
-    /// The prefix of every message, which names the subject if there are several.
+    /// The text before every message, such as `[web] `: it tells the messages of several builds apart. It is empty if
+    /// there is only one.
     subject: Arc<str>,
     /// True if each error is also printed in the form that readers of buildx's output expect.
     last_word: bool,

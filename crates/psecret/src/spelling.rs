@@ -46,7 +46,7 @@ impl Place {
 /// The point at which a comparison stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// The value's end.
+    /// The whole value matches. The comparison stopped at this place.
     End(Place),
     /// A difference.
     Difference,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// One of the supported engines.
+/// A supported engine, which `scripts/test` starts for the tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flavour {
     /// Docker 28 on overlay2.

@@ -1,4 +1,4 @@
-//! The folders of the user's files (XDG Base Directory Specification).
+//! Finds the folders of a tool's configuration and of its state (XDG Base Directory Specification).
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -1,8 +1,8 @@
-//! Writes the notes with which `docker buildx history` names the records that the engine keeps of builds. The notes
-//! are stored with docker's builders.
+//! Writes the notes that give builds their names in `docker buildx history`. The engine keeps a record of a build,
+//! and docker's folder of builders keeps the note that names it.
 //!
-//! Only builds without secrets have such a record. Source: docker/buildx `localstate` (`refs/BUILDER/NODE/ID` in the
-//! folder of the builders).
+//! The engine keeps no record of a build with secrets, so such a build gets no note. Source: docker/buildx
+//! `localstate` (`refs/BUILDER/NODE/ID` in the folder of the builders).
 
 use std::fs;
 use std::io;

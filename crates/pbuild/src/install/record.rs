@@ -86,7 +86,7 @@ impl Record {
         }
     }
 
-    /// Returns what was in a plugin's place.
+    /// Returns what was in a plugin's place before the first install, or `None` if the record lacks the plugin.
     pub(super) fn place(&self, name: &str) -> Option<Before> {
         self.plugins.get(name).cloned()
     }

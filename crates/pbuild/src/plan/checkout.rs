@@ -36,7 +36,7 @@ impl Wishes {
         let switch = |name: &str| environment(name).and_then(|word| crate::command::boolean(OsStr::new(&word)));
         Self {
             info: switch("BUILDX_GIT_INFO").unwrap_or(true),
-            // `full` is the older spelling.
+            // Older releases of buildx switched the labels on with `full`.
             labels: environment("BUILDX_GIT_LABELS").is_some_and(|word| word == "full")
                 || switch("BUILDX_GIT_LABELS").unwrap_or(false),
             dirty: switch("BUILDX_GIT_CHECK_DIRTY").unwrap_or(false),

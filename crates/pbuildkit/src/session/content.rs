@@ -329,7 +329,7 @@ impl StreamingService<WriteRequest> for Take {
                 while let Ok(Some(request)) = requests.message().await {
                     let commits = request.action == COMMIT;
                     let (store, taken) = (store.clone(), blob.take());
-                    // Each request is answered before the next one is read, so only one is in progress.
+                    // Each request is answered before the next one is read, so only one thread writes to the blob.
                     let step = tokio::task::spawn_blocking(move || write(&store, taken, &request)).await;
                     let answer = match step {
                         Ok(Ok((next, answer))) => {

@@ -23,7 +23,7 @@ pub(crate) enum Beginning {
     Unopened(&'static str),
 }
 
-/// The formats that are recognized by long magic numbers, but not opened.
+/// The formats that are not opened, and that their first bytes alone identify.
 const UNOPENED: [(&[u8], &str); 7] = [
     (b"Rar!\x1a\x07\0", "rar"),
     (b"Rar!\x1a\x07\x01\0", "rar"),

@@ -72,7 +72,7 @@ pub(crate) struct Generation {
     pub(crate) variables: Vec<Variable>,
     /// The id of the image; `None` if version 3 or older sealed the generation.
     pub(crate) image: Option<String>,
-    /// The order and the manifest from which the generation was made.
+    /// The record of the start that made the generation. It holds the start's order and manifest.
     pub(crate) record: Record,
 }
 

@@ -15,7 +15,7 @@ struct Open {
     column: usize,
 }
 
-/// Returns the first entry of the text, if the text can be read.
+/// Returns the first entry of the text. Returns `None` if the text has no entry, or if any of its lines is not valid.
 pub(super) fn first(text: &str) -> Option<Reading> {
     readings(text).ok()?.into_iter().next()
 }

@@ -4,7 +4,7 @@
 use super::escape::{self, Code};
 use super::rest::Rest;
 
-/// The length of the longest gap.
+/// The most bytes of the text that are read as one gap.
 pub(super) const LONGEST: usize = 256;
 
 /// Calls `each` with the index after every gap that begins at an index. Returns false if more bytes could make a
