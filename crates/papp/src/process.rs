@@ -25,6 +25,8 @@ pub struct Process {
     pub replicas: u32,
     /// The ports that are published for the process.
     pub ports: Vec<Port>,
+    /// Whether each connection to a published port begins with the client's address, in the PROXY protocol.
+    pub proxy_protocol: bool,
     /// The health check of its instances.
     pub health: Option<Health>,
     /// The limit of an instance's memory, in bytes.
@@ -39,7 +41,8 @@ pub struct Process {
     pub line: usize,
 }
 
-pub(crate) const PROCESS: &[&str] = &["command", "replicas", "ports", "health", "memory", "cpus", "init", "schedule"];
+pub(crate) const PROCESS: &[&str] =
+    &["command", "replicas", "ports", "proxy_protocol", "health", "memory", "cpus", "init", "schedule"];
 
 impl Default for Process {
     fn default() -> Self {
@@ -48,6 +51,7 @@ impl Default for Process {
             command: None,
             replicas: 1,
             ports: Vec::new(),
+            proxy_protocol: false,
             health: None,
             memory: None,
             processors: None,
@@ -61,8 +65,8 @@ impl Default for Process {
 impl Process {
     /// Reads the single process of an app that has no table of processes.
     pub(crate) fn of_run(run: &Table<'_>, lines: &Lines) -> Result<Self, Located> {
-        let (replicas, ports, health) = (replicas(run)?, ports(run)?, Health::read(run, lines)?);
-        Ok(Self { replicas, ports, health, ..Self::default() })
+        let (replicas, ports, proxy_protocol) = (replicas(run)?, ports(run)?, proxy_protocol(run)?);
+        Ok(Self { replicas, ports, proxy_protocol, health: Health::read(run, lines)?, ..Self::default() })
     }
 
     pub(crate) fn read(name: &str, table: &Table<'_>, lines: &Lines) -> Result<Self, Located> {
@@ -72,6 +76,7 @@ impl Process {
             command: table.command("command")?,
             replicas: replicas(table)?,
             ports: ports(table)?,
+            proxy_protocol: proxy_protocol(table)?,
             health: Health::read(table, lines)?,
             memory: table
                 .string("memory")?
@@ -84,13 +89,17 @@ impl Process {
         };
         if process.schedule.is_some() {
             // A scheduled process is a single command that ends, so it cannot be reached and has only one instance.
-            let other = ["replicas", "ports", "health"].iter().find(|key| table.get(key).is_some());
+            let other = ["replicas", "ports", "proxy_protocol", "health"].iter().find(|key| table.get(key).is_some());
             if let Some(other) = other {
                 return Err(table.conflict(other, "schedule", "exclude each other: a scheduled command runs and ends"));
             }
         }
         Ok(process)
     }
+}
+
+fn proxy_protocol(table: &Table<'_>) -> Result<bool, Located> {
+    Ok(table.boolean("proxy_protocol")?.is_some_and(|proxy| proxy.value))
 }
 
 /// The processes of an app, in the order of the text. There is at least one.

@@ -37,6 +37,12 @@ pub struct Port {
 }
 
 impl Port {
+    /// Returns the name of the protocol, as in an image's list of ports: `tcp` or `udp`.
+    #[must_use]
+    pub fn protocol(&self) -> &'static str {
+        if self.udp { "udp" } else { "tcp" }
+    }
+
     /// Parses `[ADDRESS:][HOST:]CONTAINER[/tcp|udp]`. An IPv6 address must be in square brackets.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -148,9 +154,9 @@ pub struct Run {
     pub deliver: Deliver,
 }
 
-pub(crate) const RUN: &[&str] = &["replicas", "ports", "volumes", "deliver", "health"];
+pub(crate) const RUN: &[&str] = &["replicas", "ports", "proxy_protocol", "volumes", "deliver", "health"];
 /// The keys of `[run]` that describe the single process of an app that has no table of processes.
-pub(crate) const OF_ONE_PROCESS: &[&str] = &["replicas", "ports", "health"];
+pub(crate) const OF_ONE_PROCESS: &[&str] = &["replicas", "ports", "proxy_protocol", "health"];
 
 impl Run {
     pub(crate) fn read(table: &Table<'_>, lines: &Lines) -> Result<Self, Located> {

@@ -409,10 +409,9 @@ fn processes(
 fn check_ports(processes: &[PlannedProcess]) -> Result<(), PlanError> {
     let ports: Vec<&Port> = processes.iter().flat_map(PlannedProcess::ports).collect();
     for (at, port) in ports.iter().enumerate() {
-        if port.udp {
-            return Err(PlanError::UdpPort { port: **port });
-        }
-        let twice = |other: &&&Port| other.host.is_some() && other.host == port.host && other.address == port.address;
+        let twice = |other: &&&Port| {
+            other.host.is_some() && (other.host, other.address, other.udp) == (port.host, port.address, port.udp)
+        };
         if let Some(other) = ports[..at].iter().find(twice) {
             return Err(PlanError::SamePort { first: **other, second: **port });
         }
@@ -515,7 +514,6 @@ mod tests {
             (&["postgres=Db"], &[], "`Db` cannot be the name"),
             (&["postgres", "mysql"], &[], "service `db` is"),
             (&[], &["80:x"], "--publish 80:x"),
-            (&[], &["53:53/udp"], "UDP"),
             (&[], &["80:80", "80:81"], "the same host port"),
         ] {
             let error = plan(&order(services, ports), "").unwrap_err();

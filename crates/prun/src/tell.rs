@@ -264,7 +264,6 @@ fn plan(error: &PlanError) -> Diagnostic {
             plain.help(format!("-e NAME=VALUE for public configuration, --secret id={flag} for a secret"))
         }
         PlanError::Port { .. } => plain.help("[ADDRESS:][HOST:]CONTAINER, for example 127.0.0.1:8080:80"),
-        PlanError::UdpPort { .. } => plain.help("publish TCP ports only; see docs/limits.md"),
         PlanError::SamePort { .. } => plain.help("choose two different host ports"),
         PlanError::SeveralProcesses { processes, .. } => {
             let tables: Vec<String> = processes.iter().map(|name| format!("[processes.{name}]")).collect();

@@ -2,6 +2,7 @@
 
 use crate::number::{number, port};
 use crate::schedule::Schedule;
+use crate::target;
 
 /// One of the program's tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +34,16 @@ pub enum Action<'a, 'b> {
     Done,
     /// Forwards connections on these ports to the app's instances.
     Forward {
-        /// The ports, as decimal numbers.
+        /// The ports, as decimal numbers. Those of packets end in `/udp`.
         ports: &'b [&'a [u8]],
+    },
+    /// Waits until the forwarder has no connection to these instances any more. Runs beside the forwarder, in its
+    /// container.
+    Drained {
+        /// How long to wait at most, in milliseconds.
+        patience: u32,
+        /// The names of the instances.
+        instances: &'b [&'a [u8]],
     },
     /// Checks whether an instance is healthy. The exit code is 0 if the instance answers an HTTP request with a
     /// status from 200 to 399.
@@ -68,6 +77,8 @@ pub struct Request<'a, 'b> {
     pub path: &'a [u8],
     /// How long the whole exchange may take, in milliseconds.
     pub patience: u32,
+    /// The bytes before the request: a line of the PROXY protocol, or nothing.
+    pub first: &'a [u8],
     /// The name in the `Host` header.
     pub host: &'a [u8],
     /// Further headers, each a line without its end.
@@ -108,12 +119,24 @@ impl<'a, 'b> Action<'a, 'b> {
             [b"hold"] => Ok(Self::Hold),
             [b"keep", folder] if folder.starts_with(b"/") => Ok(Self::Keep { folder }),
             [b"done"] => Ok(Self::Done),
-            [b"forward", ports @ ..] if !ports.is_empty() && ports.iter().all(|text| port(text).is_some()) => {
+            [b"drained", patience, instances @ ..] if !instances.is_empty() => {
+                Ok(Self::Drained { patience: number(patience).ok_or(UsageError)?, instances })
+            }
+            [b"forward", ports @ ..]
+                if !ports.is_empty() && ports.iter().all(|text| target::listened(text).is_some()) =>
+            {
                 Ok(Self::Forward { ports })
             }
-            [b"http", instance, at, path, patience, host, headers @ ..] if path.starts_with(b"/") => {
+            [b"http", rest @ ..] => {
+                let (first, rest): (&'static [u8], _) = match rest {
+                    [b"--proxy", rest @ ..] => (crate::target::UNKNOWN_CLIENT, rest),
+                    rest => (b"", rest),
+                };
+                let [instance, at, path @ [b'/', ..], patience, host, headers @ ..] = rest else {
+                    return Err(UsageError);
+                };
                 let (port, patience) = (port(at).ok_or(UsageError)?, number(patience).ok_or(UsageError)?);
-                Ok(Self::Http(Request { instance, port, path, patience, host, headers }))
+                Ok(Self::Http(Request { instance, port, path, patience, first, host, headers }))
             }
             [b"tcp", host, number] => Ok(Self::Tcp { host, port: port(number).ok_or(UsageError)? }),
             _ => Err(UsageError),
@@ -159,7 +182,14 @@ mod tests {
         assert_eq!(Action::parse(&[b"hold"]), Ok(Action::Hold));
         assert_eq!(Action::parse(&[b"keep", b"/state"]), Ok(Action::Keep { folder: b"/state" }));
         assert_eq!(Action::parse(&[b"done"]), Ok(Action::Done));
-        assert_eq!(Action::parse(&[b"forward", b"80", b"8443"]), Ok(Action::Forward { ports: &[&b"80"[..], b"8443"] }));
+        assert_eq!(
+            Action::parse(&[b"forward", b"80", b"53/udp"]),
+            Ok(Action::Forward { ports: &[&b"80"[..], b"53/udp"] })
+        );
+        assert_eq!(
+            Action::parse(&[b"drained", b"5000", b"shop-1"]),
+            Ok(Action::Drained { patience: 5000, instances: &[&b"shop-1"[..]] })
+        );
         assert_eq!(
             Action::parse(&[b"http", b"shop-1", b"8080", b"/healthz", b"5000", b"shop.example", b"A: b"]),
             Ok(Action::Http(Request {
@@ -167,6 +197,7 @@ mod tests {
                 port: 8080,
                 path: b"/healthz",
                 patience: 5000,
+                first: b"",
                 host: b"shop.example",
                 headers: &[b"A: b"],
             }))
@@ -191,6 +222,8 @@ mod tests {
             &[b"forward"],
             &[b"forward", b"0"],
             &[b"forward", b"80", b"65536"],
+            &[b"forward", b"80/tcp"],
+            &[b"drained", b"5000"],
             &[b"http", b"host", b"80", b"healthz", b"5000", b"host"],
             &[b"http", b"host", b"80", b"/healthz"],
             &[b"tcp", b"host", b"99999999999999"],

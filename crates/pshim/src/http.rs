@@ -50,6 +50,7 @@ pub fn is_healthy(status: u16) -> bool {
 pub struct Answer {
     head: Vec<u8>,
     part: Part,
+    has_body: bool,
 }
 
 /// The part of an answer that is read next.
@@ -71,22 +72,35 @@ enum Part {
 
 impl Default for Answer {
     fn default() -> Self {
-        Self { head: Vec::new(), part: Part::Head }
+        Self { head: Vec::new(), part: Part::Head, has_body: true }
     }
 }
 
 impl Answer {
-    /// Reads the next bytes of the answer.
-    pub fn push(&mut self, bytes: &[u8]) {
-        let mut bytes = bytes;
+    /// Makes the answer to a HEAD request, which ends with its head.
+    #[must_use]
+    pub fn without_body() -> Self {
+        Self { has_body: false, ..Self::default() }
+    }
+
+    /// Begins to read the answer that follows an interim one to the same request.
+    pub fn restart(&mut self) {
+        self.head.clear();
+        self.part = Part::Head;
+    }
+
+    /// Reads the next bytes of the answer. Returns how many of them belong to it.
+    pub fn push(&mut self, pushed: &[u8]) -> usize {
+        let mut bytes = pushed;
         while let Some((byte, rest)) = bytes.split_first() {
             let taken = match self.part {
-                Part::Nothing | Part::Open => return,
+                Part::Nothing => return pushed.len() - bytes.len(),
+                Part::Open => return pushed.len(),
                 Part::Counted(left) | Part::Chunk(left) => usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len()),
                 Part::Head | Part::Size(..) | Part::Trailer(_) => 1,
             };
             self.part = match self.part {
-                Part::Nothing | Part::Open => return,
+                Part::Nothing | Part::Open => self.part,
                 Part::Head => self.head_byte(*byte),
                 Part::Counted(left) => match left - taken as u64 {
                     0 => Part::Nothing,
@@ -107,6 +121,7 @@ impl Answer {
             };
             bytes = if taken == 1 { rest } else { &bytes[taken..] };
         }
+        pushed.len()
     }
 
     fn head_byte(&mut self, byte: u8) -> Part {
@@ -119,7 +134,7 @@ impl Answer {
 
     /// Reads from the head how the body ends (RFC 9112, 6.3).
     fn body(&self) -> Part {
-        if matches!(self.status(), Some(204 | 304)) {
+        if !self.has_body || matches!(self.status(), Some(100..=199 | 204 | 304)) {
             return Part::Nothing;
         }
         let value = |name: &[u8]| {

@@ -22,6 +22,7 @@
 extern crate alloc;
 
 mod action;
+pub mod conversation;
 pub mod dns;
 pub mod environment;
 pub mod http;
@@ -31,6 +32,7 @@ mod number;
 mod prefix;
 pub mod program;
 pub mod schedule;
+pub mod sockets;
 pub mod target;
 
 pub use action::{Action, Job, Request, UsageError};
@@ -53,6 +55,8 @@ pub const JOB_LOCK: &str = "job-";
 pub const STATE: &str = "/state";
 /// The list of instances that the forwarder reads for each connection.
 pub const TARGETS_FILE: &str = "/targets";
+/// The first words of the line with which the forwarder says that it leaves an instance out. The instance follows.
+pub const LEFT_OUT: &str = "left out: ";
 
 /// The exit code if the program itself fails. Docker uses the same code.
 pub const FAILED: u8 = 125;

@@ -485,7 +485,6 @@ services:
         );
         let left_out = found.left_out.join("\n");
         for said in [
-            "53:53/udp",
             "3000-3001",
             "\".:/app\"",
             "/app/node_modules",

@@ -74,7 +74,7 @@ pub(crate) enum PlanError {
     #[error("invalid --build-arg: there is no name before `=`")]
     BuildArgument,
     /// `--label` has no name.
-    #[error("invalid --label: write NAME=VALUE")]
+    #[error("invalid --label: there is no name before `=`")]
     Label,
     /// The value of `--add-host` is not `NAME:IP`.
     #[error("invalid --add-host {text:?}: write NAME:IP")]

@@ -147,7 +147,11 @@ fn attach_to(body: ContainerCreateBody, ports: &[Port], attachment: Attachment) 
             host_ip: port.address.map(|address| address.to_string()),
             host_port: port.host.map(|port| port.to_string()),
         };
-        bindings.entry(format!("{}/tcp", port.container)).or_default().get_or_insert_default().push(binding);
+        bindings
+            .entry(format!("{}/{}", port.container, port.protocol()))
+            .or_default()
+            .get_or_insert_default()
+            .push(binding);
     }
     ContainerCreateBody {
         attach_stdin: Some(attachment.interactive),

@@ -13,14 +13,17 @@ use pcredential::Ledger;
 use pengine::Engine;
 
 use crate::engine::archive::File;
-use crate::engine::containers;
+use crate::engine::{containers, inside};
 use crate::error::{RunError, engine, message};
+use crate::instance::health::HttpCheck;
 use crate::instance::holder;
 use crate::names::{self, Project, Role};
 use crate::plan::route::Route;
 
 /// How long open connections may take to end.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long open requests and connections of other protocols may take to end before their instance is asked to.
+const DRAINING: Duration = Duration::from_secs(5);
 
 /// Makes the forwarder publish the ports of these routes and no others. Without routes, the forwarder is removed. If
 /// the new ports cannot be published, for example because one is taken, the old ports are published again.
@@ -82,23 +85,24 @@ async fn publish(
     routes: &[Route],
 ) -> Result<(), RunError> {
     let mut bindings: HashMap<String, Option<Vec<PortBinding>>> = HashMap::new();
-    let mut listen: Vec<u16> = Vec::new();
+    let mut listen: Vec<String> = Vec::new();
     let mut labels = project.labels(Role::Ports, &[(names::CONFIGURATION, digest)]);
     for Route { port, process, listen: own } in routes {
-        labels.insert(format!("{}{own}", names::LISTENS), process.clone());
+        labels.insert(listens(*own, port.udp), process.clone());
         let binding = PortBinding {
             host_ip: port.address.map(|address| address.to_string()),
             host_port: port.host.map(|port| port.to_string()),
         };
-        bindings.entry(format!("{own}/tcp")).or_default().get_or_insert_default().push(binding);
-        if !listen.contains(own) {
-            listen.push(*own);
+        bindings.entry(format!("{own}/{}", port.protocol())).or_default().get_or_insert_default().push(binding);
+        let word = if port.udp { format!("{own}/udp") } else { own.to_string() };
+        if !listen.contains(&word) {
+            listen.push(word);
         }
     }
     let command = [holder::PROGRAM.to_owned(), "forward".to_owned()];
     let body = ContainerCreateBody {
         image: Some(image),
-        cmd: Some(command.into_iter().chain(listen.iter().map(u16::to_string)).collect()),
+        cmd: Some(command.into_iter().chain(listen).collect()),
         exposed_ports: Some(bindings.keys().cloned().collect()),
         labels: Some(labels),
         host_config: Some(HostConfig { port_bindings: Some(bindings), ..holder::bare(&project.network()) }),
@@ -152,27 +156,75 @@ async fn rename(host: &Engine, from: &str, to: &str) -> Result<(), RunError> {
     host.docker().rename_container(from, options).await.map_err(engine(|| format!("rename container {from}")))
 }
 
-/// An instance that takes the connections of a port of the forwarder.
+/// Makes the name of the label that says whose port the forwarder listens on.
+fn listens(port: u16, udp: bool) -> String {
+    format!("{}{port}{}", names::LISTENS, if udp { "/udp" } else { "" })
+}
+
+/// An instance that takes the connections or packets of a port of the forwarder.
 pub(crate) struct Target {
+    /// True for packets, false for connections.
+    pub(crate) udp: bool,
     /// The port on which the forwarder listens.
     pub(crate) listen: u16,
     /// The instance's container.
     pub(crate) container: String,
     /// The instance's port.
     pub(crate) port: u16,
+    /// Whether each connection begins with the client's address.
+    pub(crate) proxy_protocol: bool,
+    /// The request that tells whether the instance still answers. Without it, only refused connections tell.
+    pub(crate) check: Option<HttpCheck>,
+    /// The pause between two checks, if the manifest sets one.
+    pub(crate) interval: Option<Duration>,
 }
 
-/// Sends new connections to these instances from now on. Open connections stay with their instances.
+impl Target {
+    fn write(&self, list: &mut String) {
+        let check = self.check.as_ref().map(|check| {
+            let patience = check.patience.as_millis().clamp(1, 100_000_000) as u32;
+            pshim::target::Check::new(check.port, patience, check.host.as_bytes(), check.path.as_bytes())
+        });
+        let target = pshim::target::Target {
+            protocol: if self.udp { pshim::target::Protocol::Udp } else { pshim::target::Protocol::Tcp },
+            listen: self.listen,
+            host: self.container.as_bytes(),
+            port: self.port,
+            check,
+            proxy: self.proxy_protocol && !self.udp,
+        };
+        pshim::target::write(list, &target, self.check.as_ref().map_or(&[], |check| &check.headers));
+    }
+}
+
+/// Sends new connections to these instances from now on. Open connections stay with their instances for as long as a
+/// request is open.
 ///
 /// # Errors
 ///
 /// Returns [`RunError::Engine`].
 pub(crate) async fn point(host: &Engine, project: &Project, targets: &[Target]) -> Result<(), RunError> {
-    let lines = targets.iter().map(|target| (target.listen, target.container.as_str(), target.port));
-    let list = pshim::target::write(lines);
+    let mut list = String::new();
+    if let Some(interval) = targets.iter().filter_map(|target| target.interval).min() {
+        list.push_str(&format!("every {}\n", interval.as_millis().clamp(200, 100_000_000)));
+    }
+    targets.iter().for_each(|target| target.write(&mut list));
+    list.push_str("end\n");
     let name = pshim::TARGETS_FILE.trim_start_matches('/').to_owned();
     let file = File { name, content: list.as_bytes(), mode: 0o444, owner: 0 };
     holder::upload(host, &project.forwarder(), "/", &[file]).await
+}
+
+/// Waits until the forwarder has no connection to these containers any more. Those that carry no request end at once,
+/// the others when their answer has ended. What is still open after [`DRAINING`] ends with its instance.
+pub(crate) async fn drained(host: &Engine, project: &Project, containers: &[String]) {
+    let patience = DRAINING.as_millis().to_string();
+    let words = [holder::PROGRAM, "drained", &patience].map(str::to_owned);
+    let command: Vec<String> = words.into_iter().chain(containers.iter().cloned()).collect();
+    // Without the answer, the instances end as they would without a forwarder.
+    let forwarder = project.forwarder();
+    let run = inside::run(host, &forwarder, &command, &[]);
+    let _ = tokio::time::timeout(DRAINING + GRACE, run).await;
 }
 
 /// An address at which a published port is reached.
@@ -180,7 +232,7 @@ pub(crate) async fn point(host: &Engine, project: &Project, targets: &[Target]) 
 pub(crate) struct Address {
     /// The process that answers at the address. It is absent if an older prun made the forwarder.
     pub(crate) process: Option<String>,
-    /// The address, such as `http://127.0.0.1:8080`.
+    /// The address, such as `http://127.0.0.1:8080` or `udp://127.0.0.1:53`.
     pub(crate) url: String,
 }
 
@@ -197,14 +249,15 @@ pub(crate) async fn addresses(host: &Engine, project: &Project) -> Result<Vec<Ad
     let published = container.network_settings.and_then(|settings| settings.ports).unwrap_or_default();
     let mut addresses = Vec::new();
     for (listen, bindings) in published {
-        let label = format!("{}{}", names::LISTENS, listen.trim_end_matches("/tcp"));
-        let process = names::label(labels, &label).map(str::to_owned);
+        let (port, udp) = listen.split_once('/').map_or((&*listen, false), |(port, kind)| (port, kind == "udp"));
+        let process = port.parse().ok().and_then(|port| names::label(labels, &listens(port, udp))).map(str::to_owned);
+        let scheme = if udp { "udp" } else { "http" };
         for binding in bindings.into_iter().flatten() {
             let Some(port) = binding.host_port else { continue };
             let url = match binding.host_ip.as_deref() {
-                None | Some("" | "0.0.0.0" | "::") => format!("http://127.0.0.1:{port}"),
-                Some(address) if address.contains(':') => format!("http://[{address}]:{port}"),
-                Some(address) => format!("http://{address}:{port}"),
+                None | Some("" | "0.0.0.0" | "::") => format!("{scheme}://127.0.0.1:{port}"),
+                Some(address) if address.contains(':') => format!("{scheme}://[{address}]:{port}"),
+                Some(address) => format!("{scheme}://{address}:{port}"),
             };
             addresses.push(Address { process: process.clone(), url });
         }

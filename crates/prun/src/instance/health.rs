@@ -158,22 +158,20 @@ impl Candidate<'_> {
 
     async fn look(&self, state: &ContainerInspectResponse, left: Duration, steady: Instant) -> Result<Look, RunError> {
         match self.process.check() {
-            Some(Check::Http { path, port, host, headers }) => {
-                let published = || self.process.ports().first().map(|port| port.container);
-                let port = port.or_else(published).or_else(|| exposed(self.image));
-                let Some(port) = port else {
-                    return Err(PlanError::HealthPort.into());
-                };
+            Some(Check::Http { .. }) => {
                 let container = self.container();
-                let patience = self.process.check_timeout().min(left).as_millis().max(1).to_string();
-                let host = host.as_deref().unwrap_or(&container);
-                let words = [holder::PROGRAM, "http", &container, &port.to_string(), path, &patience, host];
-                let headers = headers.iter().map(|(name, value)| format!("{name}: {value}"));
-                let words: Vec<String> = words.map(str::to_owned).into_iter().chain(headers).collect();
+                let request = HttpCheck::of(self.process, self.image, &container).ok_or(PlanError::HealthPort)?;
+                let HttpCheck { port, path, patience, host, headers } = &request;
+                let patience = patience.min(&left).as_millis().max(1).to_string();
+                let first = if self.process.has_proxy_protocol() { &["http", "--proxy"][..] } else { &["http"] };
+                let port_word = port.to_string();
+                let place = [container.as_str(), &port_word, path, &patience, host];
+                let words = [holder::PROGRAM].iter().chain(first).chain(&place).map(|word| (*word).to_owned());
+                let words: Vec<String> = words.chain(headers.iter().cloned()).collect();
                 // The holder makes the request over the network, as the forwarder does. An app that listens only on
                 // localhost is not healthy, because the forwarder could not reach it.
                 let holder = self.project.values(self.generation);
-                Ok(judge_http(&inside::run(self.host, &holder, &words, &[]).await?, path, port))
+                Ok(judge_http(&inside::run(self.host, &holder, &words, &[]).await?, path, *port))
             }
             Some(Check::Command(command)) => {
                 let mut words =
@@ -200,6 +198,38 @@ impl Candidate<'_> {
                 })
             }
         }
+    }
+}
+
+/// The HTTP request with which the health of an instance is checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HttpCheck {
+    /// The instance's port.
+    pub(crate) port: u16,
+    /// The path, with its leading slash.
+    pub(crate) path: String,
+    /// How long the whole exchange may take.
+    pub(crate) patience: Duration,
+    /// The name in the `Host` header.
+    pub(crate) host: String,
+    /// Further headers, each a line without its end.
+    pub(crate) headers: Vec<String>,
+}
+
+impl HttpCheck {
+    /// Makes the request for the instance in this container. Returns `None` if the process has no such check, or if no
+    /// port is known.
+    #[must_use]
+    pub(crate) fn of(process: &PlannedProcess, image: &ImageInspect, container: &str) -> Option<Self> {
+        let Some(Check::Http { path, port, host, headers }) = process.check() else { return None };
+        let published = || process.ports().iter().find(|port| !port.udp).map(|port| port.container);
+        Some(Self {
+            port: port.or_else(published).or_else(|| exposed(image))?,
+            path: path.clone(),
+            patience: process.check_timeout(),
+            host: host.clone().unwrap_or_else(|| container.to_owned()),
+            headers: headers.iter().map(|(name, value)| format!("{name}: {value}")).collect(),
+        })
     }
 }
 

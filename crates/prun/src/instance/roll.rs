@@ -15,7 +15,7 @@ use crate::error::{RunError, engine};
 use crate::fault;
 use crate::instance::failed;
 use crate::instance::forwarder::{self, Target};
-use crate::instance::health::{self, Candidate};
+use crate::instance::health::{self, Candidate, HttpCheck};
 use crate::instance::holder::{self, Holder};
 use crate::instance::shim;
 use crate::instance::{self, Recipe};
@@ -133,7 +133,7 @@ impl Roll<'_> {
             let routes = routes(self.plan);
             forwarder::ensure(self.host, self.project, self.ledger, &routes).await?;
             if !before.is_empty() {
-                self.point(&routes, &targets_before(&routes, plan_before.as_ref(), &before)).await?;
+                self.point(&routes, &self.targets_before(&routes, plan_before.as_ref(), &before)).await?;
             }
             // An app without a health check must run for a while only if it replaces other instances.
             let steady = if before.is_empty() { Duration::ZERO } else { health::STEADY };
@@ -148,6 +148,11 @@ impl Roll<'_> {
                 self.holder(generation.number).note(self.host, generation.number).await?;
             }
             self.point(&routes, &self.targets(&routes, generation.number)).await?;
+            if !routes.is_empty() && !before.is_empty() {
+                let containers: Vec<String> = before.into_iter().map(|(_, container)| container).collect();
+                let draining = forwarder::drained(self.host, self.project, &containers);
+                self.edge.patiently(|| "open requests to the instances of before".to_owned(), draining).await;
+            }
             self.remove_others(Some(generation.number)).await?;
             failed::forget(self.host, self.project).await
         };
@@ -169,12 +174,39 @@ impl Roll<'_> {
     /// Returns the instances of a generation that take the connections of these routes.
     fn targets(&self, routes: &[Route], generation: u64) -> Vec<Target> {
         let of_route = |route: &Route| {
-            let process = self.plan.process(&route.process).into_iter();
-            let (listen, port) = (route.listen, route.port.container);
-            let names = process.flat_map(PlannedProcess::instances);
-            names
-                .map(|name| Target { listen, container: self.project.instance(generation, &name), port })
-                .collect::<Vec<_>>()
+            let process = self.plan.process(&route.process);
+            let names = process.into_iter().flat_map(PlannedProcess::instances);
+            let containers = names.map(|name| self.project.instance(generation, &name));
+            containers.map(|container| self.target(route, process, container, route.port.container)).collect::<Vec<_>>()
+        };
+        routes.iter().flat_map(of_route).collect()
+    }
+
+    /// Makes a target of a container that runs `process` on `port`.
+    fn target(&self, route: &Route, process: Option<&PlannedProcess>, container: String, port: u16) -> Target {
+        Target {
+            udp: route.port.udp,
+            listen: route.listen,
+            port,
+            proxy_protocol: process.is_some_and(PlannedProcess::has_proxy_protocol),
+            check: process.and_then(|process| HttpCheck::of(process, self.image, &container)),
+            interval: process.and_then(PlannedProcess::interval),
+            container,
+        }
+    }
+
+    /// Returns the running instances of the previous generation that take the connections of these routes until the new
+    /// instances are healthy.
+    fn targets_before(&self, routes: &[Route], plan: Option<&Plan>, running: &[(InstanceName, String)]) -> Vec<Target> {
+        let of_route = |route: &Route| {
+            let (process, port) =
+                plan.map_or_else(|| (route.process.clone(), route.port.container), |plan| route.before(plan));
+            // If a new state replaced a lost one, the names of the old processes are unknown. Then all old instances
+            // take the connections.
+            let is_known = running.iter().any(|(name, _)| name.process == process);
+            let planned = plan.and_then(|plan| plan.process(&process));
+            let chosen = running.iter().filter(|(name, _)| name.process == process || !is_known);
+            chosen.map(|(_, container)| self.target(route, planned, container.clone(), port)).collect::<Vec<_>>()
         };
         routes.iter().flat_map(of_route).collect()
     }
@@ -405,22 +437,6 @@ impl Roll<'_> {
         }
         Ok(instances.len())
     }
-}
-
-/// Returns the running instances of the previous generation that take the connections of these routes until the new
-/// instances are healthy.
-fn targets_before(routes: &[Route], plan: Option<&Plan>, running: &[(InstanceName, String)]) -> Vec<Target> {
-    let of_route = |route: &Route| {
-        let (process, port) =
-            plan.map_or_else(|| (route.process.clone(), route.port.container), |plan| route.before(plan));
-        // If a new state replaced a lost one, the names of the old processes are unknown. Then all old instances take
-        // the connections.
-        let is_known = running.iter().any(|(name, _)| name.process == process);
-        let chosen = running.iter().filter(move |(name, _)| name.process == process || !is_known);
-        let listen = route.listen;
-        chosen.map(move |(_, container)| Target { listen, container: container.clone(), port }).collect::<Vec<_>>()
-    };
-    routes.iter().flat_map(of_route).collect()
 }
 
 /// Refuses a state that is older than the running instances, such as a restored backup. With such a state, prun would

@@ -85,12 +85,6 @@ pub(crate) enum PlanError {
         /// The flag's text.
         flag: String,
     },
-    /// A port is UDP, and the forwarder carries only TCP.
-    #[error("port {port} is UDP, which the forwarder does not carry")]
-    UdpPort {
-        /// The port.
-        port: Port,
-    },
     /// Two ports would be published at the same host port.
     #[error("ports {first} and {second} publish the same host port")]
     SamePort {

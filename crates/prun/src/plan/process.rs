@@ -25,6 +25,8 @@ pub(crate) struct PlannedProcess {
     replicas: u32,
     /// The ports that are published for the process.
     ports: Vec<Port>,
+    /// Whether each connection begins with the client's address.
+    proxy_protocol: bool,
     /// The container's settings, with its command.
     container: ContainerFlags,
     /// Whether the init commands run before the process.
@@ -56,6 +58,7 @@ impl PlannedProcess {
             name: process.name.clone(),
             replicas: process.replicas,
             ports: process.ports.clone(),
+            proxy_protocol: process.proxy_protocol,
             container: order.container.of_process(process),
             init: process.init,
             schedule: process.schedule.clone(),
@@ -115,6 +118,12 @@ impl PlannedProcess {
         &self.ports
     }
 
+    /// Returns whether each connection to a published port begins with the client's address, in the PROXY protocol.
+    #[must_use]
+    pub(crate) fn has_proxy_protocol(&self) -> bool {
+        self.proxy_protocol
+    }
+
     /// Returns the container's settings.
     #[must_use]
     pub(crate) fn container(&self) -> &ContainerFlags {
@@ -161,24 +170,44 @@ impl PlannedProcess {
         self.health.as_ref().and_then(|health| health.timeout).unwrap_or(usual)
     }
 
-    /// Returns the pause between two checks.
+    /// Returns the pause between two checks of an instance that is not healthy yet.
     #[must_use]
     pub(crate) fn pause(&self) -> Duration {
-        self.health.as_ref().and_then(|health| health.interval).unwrap_or(PAUSE)
+        self.interval().unwrap_or(PAUSE)
+    }
+
+    /// Returns the pause between two checks, if the manifest sets one.
+    #[must_use]
+    pub(crate) fn interval(&self) -> Option<Duration> {
+        self.health.as_ref().and_then(|health| health.interval)
     }
 
     /// Returns whether the health check is the same in another plan of the process.
     #[must_use]
     pub(crate) fn asks_as(&self, other: &Self) -> bool {
-        let asks = |process: &Self| process.health.as_ref().map(|health| (health.check.clone(), health.timeout));
+        let asks = |process: &Self| {
+            let proxy = process.proxy_protocol;
+            process.health.as_ref().map(|health| (health.check.clone(), health.timeout, proxy))
+        };
         asks(self) == asks(other)
     }
 
-    /// Describes everything that instances are made of, for a digest. The health check is not a part of it, so a new
-    /// check does not replace instances.
+    /// Describes everything that instances are made of, for a digest. The health check and the ports are not parts of
+    /// it, so a new check does not replace instances.
     #[must_use]
     pub(crate) fn description(&self) -> String {
-        let Self { name, replicas, container, init, schedule, of_image, ports: _, health: _, patience: _ } = self;
+        let Self {
+            name,
+            replicas,
+            container,
+            init,
+            schedule,
+            of_image,
+            ports: _,
+            proxy_protocol: _,
+            health: _,
+            patience: _,
+        } = self;
         format!("{name} {replicas} {container:?} {init} {schedule:?} {of_image}")
     }
 }

@@ -23,8 +23,9 @@ pub(crate) fn routes(plan: &Plan) -> Vec<Route> {
     let published: Vec<(&str, Port)> = published(plan.processes()).collect();
     let mut routes: Vec<Route> = Vec::new();
     for (process, port) in &published {
-        let same = |route: &&Route| route.process == *process && route.port.container == port.container;
-        let own = |listen: &u16| routes.iter().any(|route| route.listen == *listen);
+        let is_same = |other: &Port| (other.container, other.udp) == (port.container, port.udp);
+        let same = |route: &&Route| route.process == *process && is_same(&route.port);
+        let own = |listen: &u16| routes.iter().any(|route| (route.listen, route.port.udp) == (*listen, port.udp));
         let any = |listen: &u16| own(listen) || published.iter().any(|(_, other)| other.container == *listen);
         let listen = match routes.iter().find(same) {
             Some(route) => route.listen,
@@ -49,9 +50,10 @@ impl Route {
         let find =
             |is_it: &dyn Fn(&str, Port) -> bool| published(old.processes()).find(|(name, port)| is_it(name, *port));
         let place = |_: &str, port: Port| {
-            port.host.is_some() && port.host == self.port.host && port.address == self.port.address
+            let place = |port: Port| (port.host, port.address, port.udp);
+            port.host.is_some() && place(port) == place(self.port)
         };
-        let container = |_: &str, port: Port| port.container == self.port.container;
+        let container = |_: &str, port: Port| (port.container, port.udp) == (self.port.container, self.port.udp);
         let both = |name: &str, port: Port| name == self.process && container(name, port);
         let found = find(&place).or_else(|| find(&both)).or_else(|| find(&container));
         match found {
@@ -88,6 +90,13 @@ mod tests {
         let ways: Vec<_> =
             routes.iter().map(|route| (route.process.as_str(), route.port.container, route.listen)).collect();
         assert_eq!(ways, [("web", 80, 80), ("web", 80, 80), ("web", 443, 443), ("admin", 80, 65_535)]);
+    }
+
+    #[test]
+    fn connections_and_packets_share_a_port() {
+        let routes = routes(&plan("[run]\nports = [\"53:53\", \"53:53/udp\"]\n"));
+        let ways: Vec<_> = routes.iter().map(|route| (route.port.to_string(), route.listen)).collect();
+        assert_eq!(ways, [("53:53".to_owned(), 53), ("53:53/udp".to_owned(), 53)]);
     }
 
     #[test]

@@ -7,6 +7,10 @@
 
 extern crate alloc;
 
+mod board;
+mod datagrams;
+mod drained;
+mod exchange;
 mod forward;
 mod hold;
 mod init;
@@ -21,6 +25,7 @@ mod schedule;
 mod signals;
 mod start;
 mod system;
+mod watch;
 
 use alloc::vec::Vec;
 
@@ -50,6 +55,7 @@ pub(crate) fn main(given: &Input) -> u8 {
         Action::Keep { folder } => keep::keep(folder),
         Action::Done => 0,
         Action::Forward { ports } => forward::forward(ports),
+        Action::Drained { patience, instances } => drained::drained(u64::from(patience), instances),
         Action::Http(request) => probe::http(request),
         Action::Tcp { host, port } => probe::tcp(host, port),
     }

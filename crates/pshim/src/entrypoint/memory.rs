@@ -1,7 +1,8 @@
-//! An allocator that never frees, and the memory functions that the compiler calls by name.
+//! An allocator that only takes back what it gave last, and the memory functions that the compiler calls by name.
 //!
 //! The program allocates a few kilobytes and then becomes another program, or it copies bytes in fixed buffers, so
-//! there is little to free. The kernel takes all memory back when the process ends or becomes another program.
+//! there is little to free. What runs for long, such as the forwarder, frees its memory in the reverse order. The kernel
+//! takes all memory back when the process ends or becomes another program.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::null_mut;
@@ -20,7 +21,8 @@ struct Bump {
 #[global_allocator]
 static MEMORY: Bump = Bump { next: AtomicUsize::new(0), end: AtomicUsize::new(0) };
 
-// SAFETY: the program has one thread. Each allocation is a fresh, aligned piece of a mapping that is never unmapped.
+// SAFETY: the program has one thread. Each allocation is an aligned piece of a mapping that is never unmapped, and only a
+// piece that was freed is handed out again.
 unsafe impl GlobalAlloc for Bump {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let start = self.next.load(Ordering::Relaxed).next_multiple_of(layout.align());
@@ -38,7 +40,31 @@ unsafe impl GlobalAlloc for Bump {
         start as *mut u8
     }
 
-    unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
+    unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
+        if start as usize + layout.size() == self.next.load(Ordering::Relaxed) {
+            self.next.store(start as usize, Ordering::Relaxed);
+        }
+    }
+
+    unsafe fn realloc(&self, start: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let begin = start as usize;
+        if begin + layout.size() == self.next.load(Ordering::Relaxed)
+            && let Some(end) = begin.checked_add(size)
+            && end <= self.end.load(Ordering::Relaxed)
+        {
+            self.next.store(end, Ordering::Relaxed);
+            return start;
+        }
+        // SAFETY: the caller promises that `start` has this layout, and that `size` with its alignment is a layout too.
+        unsafe {
+            let moved = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
+            if !moved.is_null() {
+                memcpy(moved, start, layout.size().min(size));
+                self.dealloc(start, layout);
+            }
+            moved
+        }
+    }
 }
 
 /// Copies bytes between areas that do not overlap.

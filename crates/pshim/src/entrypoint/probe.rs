@@ -20,45 +20,85 @@ pub(crate) fn tcp(host: &[u8], port: u16) -> u8 {
     }
 }
 
-/// Returns 0 if an HTTP request gets a healthy answer. The answer is read to its end, because an app whose connection
-/// breaks while it writes may log an error.
+/// Returns 0 if an HTTP request gets a healthy answer, and says what came otherwise.
 pub(crate) fn http(request: Request<'_, '_>) -> u8 {
-    let began = system::milliseconds();
+    let bytes = http::request(request.host, request.path, request.headers.iter().copied());
+    let first = request.first;
+    let place = Place { instance: request.instance, port: request.port, first };
     let patience = u64::from(request.patience);
-    let Some(socket) = open(request.instance, request.port, patience) else { return UNHEALTHY };
-    system::write_all(socket, &http::request(request.host, request.path, request.headers.iter().copied()));
-    let (mut answer, mut buffer) = (http::Answer::default(), [0; 4096]);
-    let broken: Option<&[u8]> = loop {
-        if answer.is_whole() {
-            break None;
-        }
-        let left = (began + patience).saturating_sub(system::milliseconds());
-        if left == 0 {
-            break Some(b"no answer within ");
-        }
-        let _ = system::poll(&mut [Poll::for_read(socket)], Some(left));
-        match system::read(socket, &mut buffer) {
-            Ok(0) => break Some(b"the answer is no HTTP"),
-            Ok(count) => answer.push(&buffer[..count]),
-            Err(system::EAGAIN) => {}
-            Err(_) => break Some(b"the connection broke off"),
-        }
-    };
-    // A body may never end. The status is enough.
-    match (answer.status(), broken) {
-        (Some(status), _) => {
+    match ask(&place, &bytes, patience) {
+        Ok(status) => {
             let line = alloc::format!("{}{status}", http::STATUS);
             say(&[line.as_bytes()]);
             return if http::is_healthy(status) { 0 } else { UNHEALTHY };
         }
-        (None, Some(words)) if words.ends_with(b" ") => {
-            let time = alloc::format!("{}.{} s", patience / 1000, patience % 1000 / 100);
-            say(&[words, time.as_bytes()]);
+        Err(Failure::UnknownName) => say(&[b"the network knows no ", request.instance]),
+        Err(Failure::NothingListens) => say(&[http::NOTHING_LISTENS.as_bytes()]),
+        Err(Failure::Silence) => {
+            let time = alloc::format!("no answer within {}.{} s", patience / 1000, patience % 1000 / 100);
+            say(&[time.as_bytes()]);
         }
-        (None, Some(words)) => say(&[words]),
-        (None, None) => say(&[b"the answer is no HTTP"]),
+        Err(Failure::Broken) => say(&[b"the connection broke off"]),
+        Err(Failure::NoHttp) => say(&[b"the answer is no HTTP"]),
     }
     UNHEALTHY
+}
+
+/// Where a request goes.
+pub(crate) struct Place<'a> {
+    /// The instance's name on the network.
+    pub(crate) instance: &'a [u8],
+    /// The port.
+    pub(crate) port: u16,
+    /// The bytes before the request.
+    pub(crate) first: &'a [u8],
+}
+
+/// Why a request has no answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The network does not know the instance.
+    UnknownName,
+    /// Nothing accepts the connection.
+    NothingListens,
+    /// No answer came in time.
+    Silence,
+    /// The connection broke off.
+    Broken,
+    /// What came is no HTTP.
+    NoHttp,
+}
+
+/// Sends a request, and returns the status of the answer. The answer is read to its end, because an app whose
+/// connection breaks while it writes may log an error.
+pub(crate) fn ask(place: &Place<'_>, request: &[u8], patience: u64) -> Result<u16, Failure> {
+    let began = system::milliseconds();
+    let address = network::resolve(place.instance).ok_or(Failure::UnknownName)?;
+    let socket = network::connect(address, place.port, patience).map_err(|_| Failure::NothingListens)?;
+    system::write_all(socket, place.first);
+    system::write_all(socket, request);
+    let (mut answer, mut buffer) = (http::Answer::default(), [0; 4096]);
+    let failure = loop {
+        if answer.is_whole() {
+            break Failure::NoHttp;
+        }
+        let left = (began + patience).saturating_sub(system::milliseconds());
+        if left == 0 {
+            break Failure::Silence;
+        }
+        let _ = system::poll(&mut [Poll::for_read(socket)], Some(left));
+        match system::read(socket, &mut buffer) {
+            Ok(0) => break Failure::NoHttp,
+            Ok(count) => {
+                answer.push(&buffer[..count]);
+            }
+            Err(system::EAGAIN) => {}
+            Err(_) => break Failure::Broken,
+        }
+    };
+    system::close(socket);
+    // A body may never end. The status is enough.
+    answer.status().ok_or(failure)
 }
 
 fn open(host: &[u8], port: u16, patience: u64) -> Option<i32> {

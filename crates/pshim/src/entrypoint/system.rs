@@ -29,9 +29,12 @@ mod number {
     pub(crate) const RT_SIGPROCMASK: usize = 14;
     pub(crate) const SOCKET: usize = 41;
     pub(crate) const CONNECT: usize = 42;
+    pub(crate) const SENDTO: usize = 44;
+    pub(crate) const RECVFROM: usize = 45;
     pub(crate) const SHUTDOWN: usize = 48;
     pub(crate) const BIND: usize = 49;
     pub(crate) const LISTEN: usize = 50;
+    pub(crate) const GETSOCKNAME: usize = 51;
     pub(crate) const SETSOCKOPT: usize = 54;
     pub(crate) const GETSOCKOPT: usize = 55;
     pub(crate) const CLONE: usize = 56;
@@ -78,6 +81,9 @@ mod number {
     pub(crate) const BIND: usize = 200;
     pub(crate) const LISTEN: usize = 201;
     pub(crate) const CONNECT: usize = 203;
+    pub(crate) const GETSOCKNAME: usize = 204;
+    pub(crate) const SENDTO: usize = 206;
+    pub(crate) const RECVFROM: usize = 207;
     pub(crate) const SETSOCKOPT: usize = 208;
     pub(crate) const GETSOCKOPT: usize = 209;
     pub(crate) const SHUTDOWN: usize = 210;
@@ -141,6 +147,13 @@ pub(crate) fn map(length: usize) -> Option<usize> {
     const READ_AND_WRITE: usize = 3;
     const PRIVATE_AND_ANONYMOUS: usize = 0x22;
     kernel!(MMAP, 0, length, READ_AND_WRITE, PRIVATE_AND_ANONYMOUS, -1_isize, 0).ok()
+}
+
+/// Requests memory of zeros that this process shares with the children that it forks from now on.
+pub(crate) fn map_shared(length: usize) -> Option<usize> {
+    const READ_AND_WRITE: usize = 3;
+    const SHARED_AND_ANONYMOUS: usize = 0x21;
+    kernel!(MMAP, 0, length, READ_AND_WRITE, SHARED_AND_ANONYMOUS, -1_isize, 0).ok()
 }
 
 /// Reads once. If a signal interrupts the call, it is repeated.
@@ -286,6 +299,11 @@ pub(crate) fn reap() -> Option<(i32, i32)> {
     (id > 0).then_some((id, status))
 }
 
+/// Waits until a child ends, and collects it. Returns its id, or `None` if the process has no child.
+pub(crate) fn wait() -> Option<i32> {
+    kernel!(WAIT4, -1_isize, 0, 0, 0).ok().map(|id| id as i32)
+}
+
 /// Becomes another program. Returns only if that fails. All texts must end with a NUL byte.
 pub(crate) fn execute(path: &[u8], arguments: &[Vec<u8>], environment: &[Vec<u8>]) -> Errno {
     debug_assert!(path.ends_with(b"\0"));
@@ -397,35 +415,82 @@ pub(crate) enum Socket {
     Datagram,
 }
 
-/// Writes an address as a `struct sockaddr_in`.
-fn socket_address(address: [u8; 4], port: u16) -> [u8; 16] {
-    let mut bytes = [0; 16];
-    bytes[..2].copy_from_slice(&2_u16.to_ne_bytes());
-    bytes[2..4].copy_from_slice(&port.to_be_bytes());
-    bytes[4..8].copy_from_slice(&address);
-    bytes
+/// An IPv4 address and a port, as a `struct sockaddr_in`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SocketAddress([u8; 16]);
+
+impl SocketAddress {
+    const EMPTY: Self = Self([0; 16]);
+
+    /// Makes an address.
+    pub(crate) fn new(address: [u8; 4], port: u16) -> Self {
+        let mut bytes = [0; 16];
+        bytes[..2].copy_from_slice(&2_u16.to_ne_bytes());
+        bytes[2..4].copy_from_slice(&port.to_be_bytes());
+        bytes[4..8].copy_from_slice(&address);
+        Self(bytes)
+    }
+
+    /// Returns the address without the port.
+    pub(crate) fn address(&self) -> [u8; 4] {
+        [self.0[4], self.0[5], self.0[6], self.0[7]]
+    }
+
+    /// Returns the port.
+    pub(crate) fn port(&self) -> u16 {
+        u16::from_be_bytes([self.0[2], self.0[3]])
+    }
 }
 
 /// Connects a socket.
 pub(crate) fn connect(socket: i32, address: [u8; 4], port: u16) -> Result<(), Errno> {
-    let address = socket_address(address, port);
+    let address = SocketAddress::new(address, port).0;
     kernel!(CONNECT, socket, address.as_ptr(), address.len()).map(drop)
+}
+
+/// Gives a socket a port of all addresses. Packets to the port can be read from then on.
+pub(crate) fn bind(socket: i32, port: u16) -> Result<(), Errno> {
+    const SOCKET_LEVEL: usize = 1;
+    const REUSE_ADDRESS: usize = 2;
+    set_option(socket, SOCKET_LEVEL, REUSE_ADDRESS);
+    let address = SocketAddress::new([0; 4], port).0;
+    kernel!(BIND, socket, address.as_ptr(), address.len()).map(drop)
 }
 
 /// Listens on a port of all addresses.
 pub(crate) fn listen(socket: i32, port: u16) -> Result<(), Errno> {
-    const SOCKET_LEVEL: usize = 1;
-    const REUSE_ADDRESS: usize = 2;
-    set_option(socket, SOCKET_LEVEL, REUSE_ADDRESS);
-    let address = socket_address([0; 4], port);
-    kernel!(BIND, socket, address.as_ptr(), address.len())?;
+    bind(socket, port)?;
     kernel!(LISTEN, socket, 4096).map(drop)
 }
 
-/// Accepts a connection.
-pub(crate) fn accept(socket: i32) -> Result<i32, Errno> {
+/// Accepts a connection. Returns it with the client's address.
+pub(crate) fn accept(socket: i32) -> Result<(i32, SocketAddress), Errno> {
     const CLOSE_ON_EXEC: usize = 0o2_000_000;
-    kernel!(ACCEPT4, socket, 0, 0, CLOSE_ON_EXEC).map(|file| file as i32)
+    let mut client = SocketAddress::EMPTY;
+    let mut length = size_of::<SocketAddress>() as u32;
+    let file = kernel!(ACCEPT4, socket, &raw mut client, &raw mut length, CLOSE_ON_EXEC)?;
+    Ok((file as i32, client))
+}
+
+/// Returns the address of this side of a connection.
+pub(crate) fn own_address(socket: i32) -> Result<SocketAddress, Errno> {
+    let mut own = SocketAddress::EMPTY;
+    let mut length = size_of::<SocketAddress>() as u32;
+    kernel!(GETSOCKNAME, socket, &raw mut own, &raw mut length)?;
+    Ok(own)
+}
+
+/// Receives a packet. Returns its length and its sender.
+pub(crate) fn receive(socket: i32, buffer: &mut [u8]) -> Result<(usize, SocketAddress), Errno> {
+    let mut sender = SocketAddress::EMPTY;
+    let mut length = size_of::<SocketAddress>() as u32;
+    let count = kernel!(RECVFROM, socket, buffer.as_mut_ptr(), buffer.len(), 0, &raw mut sender, &raw mut length)?;
+    Ok((count, sender))
+}
+
+/// Sends a packet. Packets may be lost anywhere, so an error is none.
+pub(crate) fn send(socket: i32, packet: &[u8], receiver: &SocketAddress) {
+    let _ = kernel!(SENDTO, socket, packet.as_ptr(), packet.len(), 0, receiver.0.as_ptr(), receiver.0.len());
 }
 
 /// Makes a socket send small pieces at once, instead of collecting them.

@@ -120,8 +120,8 @@ impl Reader<'_> {
             other => self.address(other),
         };
         match text {
-            Some(text) if Port::parse(&text).is_some_and(|port| !port.udp) => return Some(text),
-            Some(text) => self.leave_out(format!("port {text:?}: prun publishes single TCP ports")),
+            Some(text) if Port::parse(&text).is_some() => return Some(text),
+            Some(text) => self.leave_out(format!("port {text:?}: prun publishes single ports")),
             None => {
                 self.leave_out("a port that a variable without a value decides: give it one in .env and run this again")
             }
