@@ -31,7 +31,7 @@ fn a_plan_that_cannot_be_followed_starts_nothing() {
         ("[services.db]\nknd = \"postgres\"\n", 2, "did you mean `kind`"),
         ("[secrets]\nAPP_KEY = {}\n", 40, "secret `APP_KEY` has no value"),
         ("[env]\nDB_HOST = \"x\"\n[services.db]\nkind = \"postgres\"\n", 2, "[env] `DB_HOST` and service `db`"),
-        ("[run]\nports = [\"53:53/sctp\"]\n", 2, "53:53"),
+        ("[run]\nports = [\"53:53/sctp\"]\n", 2, "53:53/udp"),
         ("[run]\nvolumes = [\"./missing:/srv\"]\n", 2, "does not exist"),
         (
             "[services.db]\nkind = \"postgres\"\n[services.other]\nkind = \"mysql\"\nprimary = true\n",

@@ -173,7 +173,7 @@ impl Run {
 
 /// Reads the published ports of a process.
 pub(crate) fn ports(table: &Table<'_>) -> Result<Vec<Port>, Located> {
-    let ports = items(table, "ports", Port::parse, "hold ports such as \"127.0.0.1:8080:80\"")?;
+    let ports = items(table, "ports", Port::parse, "hold ports such as \"127.0.0.1:8080:80\" or \"53:53/udp\"")?;
     Ok(ports.into_iter().map(|item| item.value).collect())
 }
 
