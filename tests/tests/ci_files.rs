@@ -65,6 +65,7 @@ fn every_file_follows_the_schema_of_its_service() {
         &["--builtin-schema", "vendor.github-workflows", "examples/ci/github.yml"],
         &["--builtin-schema", "vendor.github-workflows", ".github/workflows/ci.yml"],
         &["--builtin-schema", "vendor.github-workflows", ".github/workflows/release.yml"],
+        &["--builtin-schema", "vendor.github-workflows", ".github/workflows/book.yml"],
         &["--builtin-schema", "vendor.github-issue-config", ".github/ISSUE_TEMPLATE/config.yml"],
         &["--builtin-schema", "vendor.github-issue-forms", ".github/ISSUE_TEMPLATE/bug.yml"],
         &["--builtin-schema", "vendor.github-issue-forms", ".github/ISSUE_TEMPLATE/missed.yml"],
