@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use acceptance::service::VALKEY;
 use acceptance::{App, ImageName};
 use ptest::{Engine, Flavour, Image, Layer, Scene};
 use serde_json::{Value, json};
@@ -163,14 +164,43 @@ fn variables_and_what_runs_follow_their_schemas() {
     let engine = Engine::get(Flavour::Modern);
     let app = App::new(&engine, "contract");
     let key = app.scene.oracle().token("APP_KEY");
-    app.manifest("[env]\nMODE = \"production\"\n[secrets]\nAPP_KEY = {}\n");
+    app.manifest(&format!("[env]\nMODE = \"production\"\n[secrets]\nAPP_KEY = {{}}\n{}", VALKEY.table()));
     app.prun(&["start"]).env("APP_KEY", key.text()).run().expect_code(0);
     let injected = app.prun(&["injected", "--format", "json"]).run();
     injected.expect_code(0);
     follows("injected", injected.stdout_bytes());
-    assert_eq!(injected.json()["variables"].as_array().map(Vec::len), Some(2), "{injected:?}");
+    assert!(injected.json()["variables"].as_array().is_some_and(|variables| variables.len() > 2), "{injected:?}");
     let ps = app.prun(&["ps", "--json"]).run();
     ps.expect_code(0);
     follows("ps", ps.stdout_bytes());
     assert_eq!(ps.json()["instances"][0]["process"], "app", "{ps:?}");
+
+    let list = |words: &[&str]| {
+        let outcome = app.prun(&[words, &["--json"]].concat()).run();
+        outcome.expect_code(0);
+        outcome
+    };
+    let all = list(&["ps", "--all"]);
+    follows("ps-all", all.stdout_bytes());
+    let projects = all.json()["projects"].as_array().cloned().unwrap_or_default();
+    let own = projects.iter().find(|project| project["name"] == app.project.as_str()).expect("the project");
+    assert_eq!(
+        (&own["standing"], &own["instances"], &own["services"]),
+        (&json!("operated"), &json!(1), &json!(["cache"]))
+    );
+    let services = list(&["services", "list"]);
+    follows("services", services.stdout_bytes());
+    let service = &services.json()["services"][0];
+    assert_eq!((&service["state"], &service["credential"]), (&json!("running"), &json!("proven")), "{service}");
+    let operators = list(&["operators", "list"]);
+    follows("operators", operators.stdout_bytes());
+    assert_eq!(operators.json()["id"], own["id"]);
+    app.manifest(&format!("[env]\nMODE = \"test\"\nNEW = \"1\"\n[secrets]\nAPP_KEY = {{}}\n{}", VALKEY.table()));
+    app.prun(&["start"]).env("APP_KEY", key.text()).run().expect_code(0);
+    let generations = list(&["generations"]);
+    follows("generations", generations.stdout_bytes());
+    let newest = &generations.json()["generations"][0];
+    assert_eq!((&newest["number"], &newest["changed"]), (&json!(2), &json!(["MODE", "+NEW"])), "{newest}");
+    let by = operators.json()["operators"][0]["name"].clone();
+    assert_eq!(newest["by"], by, "who made it stands there by name");
 }

@@ -63,7 +63,7 @@ pub(crate) enum Command {
     /// Show what was started before
     ///
     /// When each generation was made, of which image, and the names of what changed; the last five are kept.
-    Generations(ProjectArguments),
+    Generations(ListArguments),
     /// Go back to an earlier generation
     ///
     /// Its image and your values of that time come back, without a rebuild; services keep their credentials.
@@ -161,20 +161,28 @@ pub(crate) struct ProjectArguments {
     pub(crate) config: Option<PathBuf>,
 }
 
+/// A command that shows a list.
+#[derive(Debug, Args)]
+pub(crate) struct ListArguments {
+    /// Print JSON, with a version
+    #[arg(long)]
+    json: bool,
+
+    /// The project.
+    #[command(flatten)]
+    project: ProjectArguments,
+}
+
 /// `prun ps`.
 #[derive(Debug, Args)]
 pub(crate) struct PsArguments {
     /// Show every project of the engine, also those of others
-    #[arg(short, long, conflicts_with_all = ["project", "config", "json"])]
+    #[arg(short, long, conflicts_with_all = ["project", "config"])]
     pub(crate) all: bool,
 
-    /// Print JSON, with a version
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    /// The project.
+    /// The list.
     #[command(flatten)]
-    pub(crate) project: ProjectArguments,
+    pub(crate) list: ListArguments,
 }
 
 /// `prun stop`.

@@ -49,7 +49,6 @@ use edge::{CommandEnd, Edge, Failure};
 use pcli::help::Refusal;
 use pcli::plugin::{Call, Plugin};
 use pcli::resolve::Purpose;
-use plan::request::ListForm;
 use pscreen::stage::Stage;
 use pscreen::{Ending, Exit, Printer};
 
@@ -129,18 +128,15 @@ async fn outcome(command: &Command, edge: &Edge) -> Result<CommandEnd, Failure> 
     Ok(match command {
         Command::Start(arguments) => start::run(&arguments.request(&here), edge).await?.into(),
         Command::Stop(arguments) => stop::run(&arguments.request(), edge).await?.into(),
-        Command::Ps(arguments) if arguments.all => ps::all(edge).await?.into(),
-        Command::Ps(arguments) => {
-            let form = if arguments.json { ListForm::Json } else { ListForm::Table };
-            ps::ps(&arguments.project.choice(), form, edge).await?.into()
-        }
+        Command::Ps(arguments) if arguments.all => ps::all(arguments.list.request().form, edge).await?.into(),
+        Command::Ps(arguments) => ps::ps(&arguments.list.request(), edge).await?.into(),
         Command::Logs(arguments) => logs::logs(&arguments.request(), edge).await?.into(),
         Command::Exec(arguments) => exec::run(&arguments.request(), edge).await?,
         Command::Run(arguments) => commands::run::run(&arguments.request(&here)?, edge).await?,
         Command::Init(arguments) => commands::run::init(&arguments.request(), edge).await?,
         Command::Restart(arguments) => resume::restart(&arguments.choice(), edge).await?.into(),
         Command::Resume(arguments) => resume::resume(&arguments.request(), edge).await?.into(),
-        Command::Generations(arguments) => rollback::list(&arguments.choice(), edge).await?.into(),
+        Command::Generations(arguments) => rollback::list(&arguments.request(), edge).await?.into(),
         Command::Rollback(arguments) => rollback::run(&arguments.request(), edge).await?.into(),
         Command::Injected(arguments) => show::injected(&arguments.request(), edge).await?.into(),
         Command::Ui(arguments) => ui::run(&arguments.request(), edge).await?.into(),

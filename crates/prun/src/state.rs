@@ -318,6 +318,11 @@ pub(crate) struct LockedState<'a> {
 }
 
 impl LockedState<'_> {
+    /// Returns who holds the lock, as `USER@MACHINE`.
+    pub(crate) fn by(&self) -> String {
+        self.state.caller.holder.name.clone()
+    }
+
     /// Reads the newest version. Nobody else can write one, because this command holds the lock.
     async fn fill(&self, closed: Closed, edge: &Edge) -> Result<(), RunError> {
         let state = self.state;

@@ -2,14 +2,14 @@
 
 use super::services::{ServicesCommand, ToolArguments};
 use super::{
-    ExecArguments, InitArguments, InjectedArguments, InjectedFormat, LogsArguments, ProjectArguments, ResumeArguments,
-    StopArguments,
+    ExecArguments, InitArguments, InjectedArguments, InjectedFormat, ListArguments, LogsArguments, ProjectArguments,
+    ResumeArguments, StopArguments,
 };
 use crate::plan::PlannedService;
 use crate::plan::error::PlanError;
 use crate::plan::request::{
-    Attachment, Choice, Data, ExecRequest, ImportRequest, InitRequest, InjectedForm, InjectedRequest, LogsRequest,
-    ResumeRequest, Rotated, ServicesRequest, StopRequest, ToolRequest,
+    Attachment, Choice, Data, ExecRequest, ImportRequest, InitRequest, InjectedForm, InjectedRequest, ListForm,
+    ListRequest, LogsRequest, ResumeRequest, Rotated, ServicesRequest, StopRequest, ToolRequest,
 };
 
 impl ProjectArguments {
@@ -78,6 +78,13 @@ impl InjectedArguments {
     }
 }
 
+impl ListArguments {
+    pub(crate) fn request(&self) -> ListRequest {
+        let form = if self.json { ListForm::Json } else { ListForm::Table };
+        ListRequest { project: self.project.choice(), form }
+    }
+}
+
 impl ToolArguments {
     fn request(&self) -> ToolRequest {
         ToolRequest { project: self.project.choice(), service: self.service.clone(), database: self.database.clone() }
@@ -105,7 +112,7 @@ impl ServicesCommand {
                 service: arguments.name.clone(),
                 data: data(arguments.purge, arguments.yes),
             },
-            Self::List(arguments) => ServicesRequest::List(arguments.choice()),
+            Self::List(arguments) => ServicesRequest::List(arguments.request()),
             Self::Import(arguments) => ServicesRequest::Import(ImportRequest {
                 project: arguments.project.choice(),
                 service: arguments.service.clone(),

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::ProjectArguments;
+use super::{ListArguments, ProjectArguments};
 
 /// `prun services`.
 #[derive(Debug, Subcommand)]
@@ -14,7 +14,7 @@ pub(crate) enum ServicesCommand {
     /// Take a service out; its data and credential stay
     Remove(RemoveArguments),
     /// Show the services of a project
-    List(ProjectArguments),
+    List(ListArguments),
     /// Take over data that prun did not make: the app gets a login of its own
     Import(ImportArguments),
     /// Set new passwords in data whose passwords nobody knows; the data stays

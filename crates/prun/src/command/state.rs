@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::ProjectArguments;
+use super::{ListArguments, ProjectArguments};
 use crate::plan::request::{AdoptRequest, OperatorsRequest, RollbackRequest, StateRequest};
 
 /// `prun operators`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum OperatorsCommand {
     /// Show who may operate a project, and the project's id
-    List(ProjectArguments),
+    List(ListArguments),
     /// Let somebody operate the project: start it, see its values, rotate
     Add(AddOperatorArguments),
     /// Take an operator out
@@ -120,7 +120,7 @@ impl RollbackArguments {
 impl OperatorsCommand {
     pub(crate) fn request(&self) -> OperatorsRequest {
         match self {
-            Self::List(arguments) => OperatorsRequest::List(arguments.choice()),
+            Self::List(arguments) => OperatorsRequest::List(arguments.request()),
             Self::Add(arguments) => OperatorsRequest::Add {
                 project: arguments.project.choice(),
                 name: arguments.name.clone(),

@@ -6,7 +6,7 @@ use pvault::Recipient;
 use crate::commands::show;
 use crate::edge::{Edge, Failure, now};
 use crate::error::RunError;
-use crate::plan::request::{Choice, OperatorsRequest};
+use crate::plan::request::{Choice, ListForm, ListRequest, OperatorsRequest};
 use crate::project::KnownProject;
 use crate::state::caller::Caller;
 use crate::state::document::{Document, Operator};
@@ -45,16 +45,31 @@ pub(crate) async fn run(request: &OperatorsRequest, edge: &Edge) -> Result<Exit,
     }
 }
 
-async fn list(project: &Choice, edge: &Edge) -> Result<Exit, Failure> {
-    let known = KnownProject::find(project, edge).await?;
+async fn list(request: &ListRequest, edge: &Edge) -> Result<Exit, Failure> {
+    let known = KnownProject::find(&request.project, edge).await?;
     let document = known.read().await?;
-    edge.stderr.fact("project", &format!("{}, id {}", known.name, document.owner));
-    let mut rows = vec![["NAME", "KEY", "ADDED", "BY"].map(str::to_owned)];
-    rows.extend(document.operators.iter().map(|operator| {
-        let added = show::ago(now().saturating_sub(operator.added));
-        [operator.name.clone(), operator.recipient.clone(), added, operator.by.clone()]
-    }));
-    edge.stdout.bytes(show::table(&rows).as_bytes());
+    let text = match request.form {
+        ListForm::Table => {
+            edge.stderr.fact("project", &format!("{}, id {}", known.name, document.owner));
+            let mut rows = vec![["NAME", "KEY", "ADDED", "BY"].map(str::to_owned)];
+            rows.extend(document.operators.iter().map(|operator| {
+                let added = show::ago(now().saturating_sub(operator.added));
+                [operator.name.clone(), operator.recipient.clone(), added, operator.by.clone()]
+            }));
+            show::table(&rows)
+        }
+        ListForm::Json => {
+            let operator = |operator: &Operator| {
+                let Operator { name, recipient, added, by } = operator;
+                serde_json::json!({ "name": name, "key": recipient, "added": added, "by": by })
+            };
+            let operators: Vec<serde_json::Value> = document.operators.iter().map(operator).collect();
+            let (project, id) = (&known.name, &document.owner);
+            let list = serde_json::json!({ "version": 1, "project": project, "id": id, "operators": operators });
+            show::document(&list)
+        }
+    };
+    edge.stdout.bytes(text.as_bytes());
     Ok(Exit::Done)
 }
 

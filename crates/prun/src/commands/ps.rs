@@ -6,12 +6,12 @@ use bollard::models::{ContainerSummary, ContainerSummaryStateEnum};
 use pengine::Engine;
 use pscreen::Exit;
 
-use crate::commands::show::table;
+use crate::commands::show::{self, table};
 use crate::edge::{Edge, Failure};
 use crate::engine::containers;
 use crate::instance::{forwarder, holder};
 use crate::names::{self, InstanceName, Project, Role, number, role};
-use crate::plan::request::{Choice, ListForm};
+use crate::plan::request::{ListForm, ListRequest};
 use crate::project::{KnownProject, connect};
 use crate::state;
 use crate::state::caller::Caller;
@@ -40,8 +40,8 @@ struct InstanceRow {
 /// # Errors
 ///
 /// Returns an error if the project does not exist, or no engine answers.
-pub(crate) async fn ps(choice: &Choice, form: ListForm, edge: &Edge) -> Result<Exit, Failure> {
-    let known = KnownProject::find(choice, edge).await?;
+pub(crate) async fn ps(request: &ListRequest, edge: &Edge) -> Result<Exit, Failure> {
+    let known = KnownProject::find(&request.project, edge).await?;
     // Labels are enough to show what runs, so users who are not operators can see it too.
     let (project, host) = (edge.cancellation.unless_cancelled(known.project()).await??, known.host);
     let all = containers::list(&host, &project).await?;
@@ -78,10 +78,11 @@ pub(crate) async fn ps(choice: &Choice, form: ListForm, edge: &Edge) -> Result<E
         })
     };
     let instances: Vec<InstanceRow> = with(Role::App).iter().filter_map(instance).collect();
-    match form {
-        ListForm::Table => edge.stdout.bytes(table_of(&services, &instances).as_bytes()),
-        ListForm::Json => edge.stdout.bytes(json_of(project.name(), &services, &instances).as_bytes()),
-    }
+    let text = match request.form {
+        ListForm::Table => table_of(&services, &instances),
+        ListForm::Json => json_of(project.name(), &services, &instances),
+    };
+    edge.stdout.bytes(text.as_bytes());
     if !waiting.is_empty() {
         let text = "a restart of the engine took the values from memory: prun resume brings them back";
         edge.stderr.warning(text);
@@ -122,7 +123,38 @@ fn json_of(project: &str, services: &[ServiceRow], instances: &[InstanceRow]) ->
     let document = serde_json::json!({
         "version": 1, "project": project, "services": services, "instances": instances,
     });
-    format!("{document:#}\n")
+    show::document(&document)
+}
+
+/// A row for a project of the engine.
+struct ProjectRow {
+    name: String,
+    id: String,
+    instances: usize,
+    services: Vec<String>,
+    standing: Standing,
+}
+
+/// What this user has to do with a project.
+#[derive(Clone, Copy)]
+enum Standing {
+    /// This user may operate it.
+    Operated,
+    /// It belongs to others, or this user has not adopted it.
+    Foreign,
+    /// It has containers and no state.
+    Orphan,
+}
+
+impl Standing {
+    /// Returns the words for people, and the word for programs.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Operated => ("operated by this user", "operated"),
+            Self::Foreign => ("of others, or not adopted", "foreign"),
+            Self::Orphan => ("has no state here", "orphan"),
+        }
+    }
 }
 
 /// Shows every project of the engine: what runs of it, and whether this user may operate it.
@@ -130,10 +162,10 @@ fn json_of(project: &str, services: &[ServiceRow], instances: &[InstanceRow]) ->
 /// # Errors
 ///
 /// Returns an error if no engine answers.
-pub(crate) async fn all(edge: &Edge) -> Result<Exit, Failure> {
+pub(crate) async fn all(form: ListForm, edge: &Edge) -> Result<Exit, Failure> {
     let host = edge.cancellation.unless_cancelled(connect()).await??;
     let caller = Caller::of_process(None);
-    let mut rows = vec![["PROJECT", "INSTANCES", "SERVICES", "STATE", "ID"].map(str::to_owned)];
+    let mut projects = Vec::new();
     let known = state::projects(&host).await?;
     let marked = containers::of_all_projects(&host).await?;
     for project in &known {
@@ -148,22 +180,43 @@ pub(crate) async fn all(edge: &Edge) -> Result<Exit, Failure> {
         let instances = of(Role::App).filter(is_running).count();
         let services = of(Role::Service).filter(is_running);
         let services = services.filter_map(|container| names::label(container.labels.as_ref(), names::SERVICE));
-        let mut services: Vec<&str> = services.collect();
+        let mut services: Vec<String> = services.map(str::to_owned).collect();
         services.sort_unstable();
-        let state = match caller.operates(project.name(), project.owner()) {
-            Ok(true) => "operated by this user",
-            Ok(false) | Err(_) => "of others, or not adopted",
+        let standing = match caller.operates(project.name(), project.owner()) {
+            Ok(true) => Standing::Operated,
+            Ok(false) | Err(_) => Standing::Foreign,
         };
-        let texts = [project.name(), &instances.to_string(), &services.join(" "), state, project.owner()];
-        rows.push(texts.map(str::to_owned));
+        let (name, id) = (project.name().to_owned(), project.owner().to_owned());
+        projects.push(ProjectRow { name, id, instances, services, standing });
     }
-    rows.extend(orphans(&known, &marked));
-    edge.stdout.bytes(table(&rows).as_bytes());
+    projects.extend(orphans(&known, &marked));
+    let text = match form {
+        ListForm::Table => {
+            let mut rows = vec![["PROJECT", "INSTANCES", "SERVICES", "STATE", "ID"].map(str::to_owned)];
+            rows.extend(projects.into_iter().map(|project| {
+                let ProjectRow { name, id, instances, services, standing } = project;
+                [name, instances.to_string(), services.join(" "), standing.words().0.to_owned(), id]
+            }));
+            table(&rows)
+        }
+        ListForm::Json => {
+            let project = |project: &ProjectRow| {
+                let ProjectRow { name, id, instances, services, standing } = project;
+                let standing = standing.words().1;
+                serde_json::json!({
+                    "name": name, "id": id, "instances": instances, "services": services, "standing": standing,
+                })
+            };
+            let projects: Vec<serde_json::Value> = projects.iter().map(project).collect();
+            show::document(&serde_json::json!({ "version": 1, "projects": projects }))
+        }
+    };
+    edge.stdout.bytes(text.as_bytes());
     Ok(Exit::Done)
 }
 
 /// Finds the projects that have containers but no state on the engine.
-fn orphans(known: &[Project], marked: &[ContainerSummary]) -> Vec<[String; 5]> {
+fn orphans(known: &[Project], marked: &[ContainerSummary]) -> Vec<ProjectRow> {
     let mut orphans: BTreeMap<(String, String), usize> = BTreeMap::new();
     for container in marked.iter().filter(|container| role(container) == Some(Role::App.as_str())) {
         let label = |name| names::label(container.labels.as_ref(), name).unwrap_or_default().to_owned();
@@ -172,8 +225,12 @@ fn orphans(known: &[Project], marked: &[ContainerSummary]) -> Vec<[String; 5]> {
             *orphans.entry((name, owner)).or_default() += 1;
         }
     }
-    let row = |((name, owner), count): ((String, String), usize)| {
-        [name, count.to_string(), String::new(), "has no state here".to_owned(), owner]
+    let row = |((name, id), instances): ((String, String), usize)| ProjectRow {
+        name,
+        id,
+        instances,
+        services: Vec::new(),
+        standing: Standing::Orphan,
     };
     orphans.into_iter().map(row).collect()
 }

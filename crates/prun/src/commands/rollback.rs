@@ -10,43 +10,76 @@ use crate::commands::start::Start;
 use crate::edge::{Edge, Failure, now};
 use crate::error::command::CommandError;
 use crate::error::{RunError, engine, is_missing};
-use crate::plan::request::{Choice, RollbackRequest};
+use crate::plan::request::{ListForm, ListRequest, RollbackRequest};
 use crate::project::KnownProject;
 use crate::state::{Closed, LockedState};
 use crate::values::generation::{Generation, Origin, Variable};
+
+/// A row for a generation.
+pub(crate) struct GenerationRow {
+    /// The generation's number.
+    pub(crate) number: u64,
+    /// When it was made, in seconds since 1970.
+    pub(crate) made: u64,
+    /// Who made it, if that is known.
+    pub(crate) by: Option<String>,
+    /// Its image.
+    pub(crate) image: String,
+    /// The names of what changed since the generation before.
+    pub(crate) changed: Vec<String>,
+}
 
 /// Lists the generations that the state keeps, the newest first. It does not show values.
 ///
 /// # Errors
 ///
 /// Returns an error if the project does not exist, or if this user is not an operator of it.
-pub(crate) async fn list(project: &Choice, edge: &Edge) -> Result<Exit, Failure> {
-    let known = KnownProject::find(project, edge).await?;
-    let mut rows = vec![["GENERATION", "MADE", "IMAGE", "CHANGED"].map(str::to_owned)];
-    rows.extend(rows_of(&known.read().await?.generations()?)?);
-    edge.stdout.bytes(show::table(&rows).as_bytes());
+pub(crate) async fn list(request: &ListRequest, edge: &Edge) -> Result<Exit, Failure> {
+    let known = KnownProject::find(&request.project, edge).await?;
+    let generations = rows_of(&known.read().await?.generations()?)?;
+    let text = match request.form {
+        ListForm::Table => {
+            let mut rows = vec![["GENERATION", "MADE", "BY", "IMAGE", "CHANGED"].map(str::to_owned)];
+            rows.extend(generations.into_iter().map(|row| {
+                let made = show::ago(now().saturating_sub(row.made));
+                [row.number.to_string(), made, row.by.unwrap_or_default(), row.image, row.changed.join(" ")]
+            }));
+            show::table(&rows)
+        }
+        ListForm::Json => {
+            let generation = |row: &GenerationRow| {
+                let GenerationRow { number, made, by, image, changed } = row;
+                serde_json::json!({ "number": number, "made": made, "by": by, "image": image, "changed": changed })
+            };
+            let generations: Vec<serde_json::Value> = generations.iter().map(generation).collect();
+            show::document(&serde_json::json!({ "version": 1, "project": known.name, "generations": generations }))
+        }
+    };
+    edge.stdout.bytes(text.as_bytes());
     Ok(Exit::Done)
 }
 
-/// Returns for each generation its number, the time when it was made, its image, and the names of what changed.
+/// Describes generations, which begin with the newest.
 ///
 /// # Errors
 ///
 /// Returns an error if this prun does not understand the record of a generation.
-pub(crate) fn rows_of(generations: &[Generation]) -> Result<Vec<[String; 4]>, RunError> {
-    let mut rows = Vec::new();
-    for (place, generation) in generations.iter().enumerate() {
-        let image = generation.record.plan()?.image().to_owned();
-        let made = show::ago(now().saturating_sub(generation.created));
-        let changed = generations.get(place + 1).map_or_else(String::new, |before| changes(before, generation));
-        rows.push([generation.number.to_string(), made, image, changed]);
-    }
-    Ok(rows)
+pub(crate) fn rows_of(generations: &[Generation]) -> Result<Vec<GenerationRow>, RunError> {
+    let row = |(place, generation): (usize, &Generation)| {
+        Ok(GenerationRow {
+            number: generation.number,
+            made: generation.created,
+            by: generation.by.clone(),
+            image: generation.record.plan()?.image().to_owned(),
+            changed: generations.get(place + 1).map_or_else(Vec::new, |before| changes(before, generation)),
+        })
+    };
+    generations.iter().enumerate().map(row).collect()
 }
 
 /// Lists the differences between two generations: the image, and each variable that is new, changed or gone.
 /// Variables of services are left out.
-fn changes(before: &Generation, after: &Generation) -> String {
+fn changes(before: &Generation, after: &Generation) -> Vec<String> {
     let own = |generation: &'_ Generation| -> Vec<(String, Zeroizing<Vec<u8>>)> {
         let variables = generation.variables.iter().filter(|variable| !matches!(variable.origin, Origin::Service(_)));
         variables.map(|variable| (variable.name.clone(), content(variable))).collect()
@@ -67,7 +100,7 @@ fn changes(before: &Generation, after: &Generation) -> String {
     }
     let is_gone = |name: &str| new.iter().all(|(known, _)| known != name);
     words.extend(old.iter().filter(|(name, _)| is_gone(name)).map(|(name, _)| format!("-{name}")));
-    words.join(" ")
+    words
 }
 
 /// Names the processes that are new, changed or gone. It returns nothing if the plan of a generation cannot be read.
@@ -168,6 +201,7 @@ mod tests {
         Generation {
             number,
             created: 0,
+            by: None,
             digest: String::new(),
             image: Some(image.to_owned()),
             variables: variables.iter().map(variable).collect(),
@@ -179,8 +213,8 @@ mod tests {
     fn a_change_is_told_by_names() {
         let before = generation(1, "sha256:1", &[("SAME", "a"), ("OTHER", "b"), ("GONE", "c")]);
         let after = generation(2, "sha256:2", &[("SAME", "a"), ("OTHER", "B"), ("NEW", "d")]);
-        assert_eq!(changes(&before, &after), "image OTHER +NEW -GONE");
-        assert_eq!(changes(&after, &after), "");
+        assert_eq!(changes(&before, &after), ["image", "OTHER", "+NEW", "-GONE"]);
+        assert!(changes(&after, &after).is_empty());
     }
 
     #[test]

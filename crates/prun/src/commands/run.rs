@@ -107,7 +107,8 @@ async fn foreground(
     };
     sweep(host, project).await?;
     let record = start.record.clone();
-    let generation = Generation { number: 0, created: now(), digest: String::new(), image: None, variables, record };
+    let generation =
+        Generation { number: 0, created: now(), by: None, digest: String::new(), image: None, variables, record };
     let process = start.plan.first();
     let recipe = Recipe {
         project,

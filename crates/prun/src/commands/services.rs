@@ -15,7 +15,7 @@ use crate::fault;
 use crate::instance::roll;
 use crate::names::{Project, Role};
 use crate::plan::record::{Record, ServiceOrigin};
-use crate::plan::request::{Choice, Data, Rotated, ServicesRequest};
+use crate::plan::request::{Choice, Data, ListForm, ListRequest, Rotated, ServicesRequest};
 use crate::plan::{self, PlannedService};
 use crate::project::KnownProject;
 use crate::service;
@@ -204,24 +204,55 @@ async fn remove(choice: &Choice, name: &str, data: Data, edge: &Edge) -> Result<
     known.locked(edge, Closed::Refuse, work).await
 }
 
-async fn list(choice: &Choice, edge: &Edge) -> Result<Exit, Failure> {
-    let known = KnownProject::find(choice, edge).await?;
+async fn list(request: &ListRequest, edge: &Edge) -> Result<Exit, Failure> {
+    let known = KnownProject::find(&request.project, edge).await?;
     let ledger = known.read().await?.ledger()?;
     let project = Project::new(&known.name, ledger.owner());
     let running = containers::running(&known.host, &project, Role::Service).await?;
-    let mut rows = vec![["NAME", "KIND", "IMAGE", "STATE", "VOLUME", "CREDENTIAL"].map(str::to_owned)];
-    for service in ledger.services() {
-        let state = if running.contains(&project.service(service.name())) { "running" } else { "stopped" };
-        let credential = standing(service);
-        let place = match service.external() {
-            None => service.volume().to_owned(),
-            Some(_) => format!("{}:{}", service.host(), service.port()),
-        };
-        let texts = [service.name(), service.kind().as_str(), service.image(), state, &place, &credential];
-        rows.push(texts.map(str::to_owned));
-    }
-    edge.stdout.bytes(show::table(&rows).as_bytes());
+    // The server of somebody else is not looked at.
+    let state = |service: &ServiceRecord| match service.external() {
+        Some(_) => "external",
+        None if running.contains(&project.service(service.name())) => "running",
+        None => "stopped",
+    };
+    let text = match request.form {
+        ListForm::Table => {
+            let mut rows = vec![["NAME", "KIND", "IMAGE", "STATE", "VOLUME", "CREDENTIAL"].map(str::to_owned)];
+            rows.extend(ledger.services().iter().map(|service| {
+                let place = match service.external() {
+                    None => service.volume().to_owned(),
+                    Some(_) => format!("{}:{}", service.host(), service.port()),
+                };
+                let (kind, credential) = (service.kind().as_str(), standing(service));
+                [service.name(), kind, service.image(), state(service), &place, &credential].map(str::to_owned)
+            }));
+            show::table(&rows)
+        }
+        ListForm::Json => {
+            let service = |service: &ServiceRecord| {
+                let external = service.external().map(|_| format!("{}:{}", service.host(), service.port()));
+                let volume = external.is_none().then(|| service.volume());
+                serde_json::json!({
+                    "name": service.name(), "kind": service.kind().as_str(), "image": service.image(),
+                    "state": state(service), "volume": volume, "address": external,
+                    "credential": credential_word(service), "made": service.created(),
+                })
+            };
+            let services: Vec<serde_json::Value> = ledger.services().iter().map(service).collect();
+            show::document(&serde_json::json!({ "version": 1, "project": known.name, "services": services }))
+        }
+    };
+    edge.stdout.bytes(text.as_bytes());
     Ok(Exit::Done)
+}
+
+/// Returns a program's word for what the user has to do about a service's credential.
+fn credential_word(service: &ServiceRecord) -> &'static str {
+    match (service.phase(), service.stage()) {
+        (_, Some(_)) => "rotating",
+        (Phase::Proven, None) => "proven",
+        (Phase::Sealed | Phase::Imported | Phase::Resetting, None) => "unproven",
+    }
 }
 
 /// Describes how old a service's credential is, or what the user has to do about it.

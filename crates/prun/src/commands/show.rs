@@ -140,6 +140,12 @@ pub(crate) fn from(origin: &Origin) -> String {
     }
 }
 
+/// Writes a JSON document as programs get it, with a line end.
+#[must_use]
+pub(crate) fn document(document: &serde_json::Value) -> String {
+    format!("{document:#}\n")
+}
+
 /// Describes how long ago something happened.
 #[must_use]
 pub(crate) fn ago(seconds: u64) -> String {

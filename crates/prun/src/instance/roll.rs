@@ -123,7 +123,10 @@ impl Roll<'_> {
             _ => {
                 let number = newest + 1;
                 let image = self.image.id.clone();
-                (Generation { number, created: now(), digest, image, variables, record }, Replacement::Replaced)
+                (
+                    Generation { number, created: now(), by: Some(locked.by()), digest, image, variables, record },
+                    Replacement::Replaced,
+                )
             }
         };
         // Whether the new generation must be removed if the roll fails.

@@ -129,6 +129,8 @@ pub(crate) struct Generation {
     pub(crate) number: u64,
     /// When it was made.
     pub(crate) made: String,
+    /// Who made it; empty if that is not known.
+    pub(crate) by: String,
     /// The image.
     pub(crate) image: String,
     /// The names of what changed.

@@ -260,7 +260,7 @@ fn init(commands: &[Init]) -> Markup {
 fn generations(generations: &[Generation]) -> Markup {
     let row = |one: &Generation| {
         html! {
-            (name(&one.number.to_string())) (cell("Made", &one.made)) (cell("Image", &one.image)) (cell("Changed", &one.changed))
+            (name(&one.number.to_string())) (cell("Made", &one.made)) (cell("By", &one.by)) (cell("Image", &one.image)) (cell("Changed", &one.changed))
         }
     };
     let rows: Vec<Markup> = generations.iter().map(row).collect();
@@ -310,7 +310,13 @@ mod tests {
             }],
             instances: vec![Instance { name: hostile(), what: hostile(), state: hostile(), since: hostile() }],
             init: vec![Init { name: hostile(), command: hostile(), result: hostile() }],
-            generations: vec![Generation { number: 3, made: hostile(), image: hostile(), changed: hostile() }],
+            generations: vec![Generation {
+                number: 3,
+                made: hostile(),
+                by: hostile(),
+                image: hostile(),
+                changed: hostile(),
+            }],
         };
         let page = html(&overview);
         assert!(!page.contains("<script>") && !page.contains("\"1\""), "{page}");

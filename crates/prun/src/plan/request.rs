@@ -124,6 +124,15 @@ impl std::str::FromStr for InstanceChoice {
     }
 }
 
+/// A list of a project.
+#[derive(Clone, Debug)]
+pub(crate) struct ListRequest {
+    /// The project.
+    pub(crate) project: Choice,
+    /// The form.
+    pub(crate) form: ListForm,
+}
+
 /// The form in which a list is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ListForm {
@@ -244,7 +253,7 @@ pub(crate) enum ServicesRequest {
         data: Data,
     },
     /// A list of all services.
-    List(Choice),
+    List(ListRequest),
     /// Data that prun did not make.
     Import(ImportRequest),
     /// New passwords for data whose passwords nobody knows.
@@ -277,7 +286,7 @@ pub(crate) struct ToolRequest {
 #[derive(Clone, Debug)]
 pub(crate) enum OperatorsRequest {
     /// A list of all operators.
-    List(Choice),
+    List(ListRequest),
     /// A new operator.
     Add {
         /// The project.

@@ -259,7 +259,7 @@ mod tests {
 
     fn generation(number: u64) -> Generation {
         let record = Record::default();
-        Generation { number, created: 7, digest: "00".to_owned(), image: None, variables: Vec::new(), record }
+        Generation { number, created: 7, by: None, digest: "00".to_owned(), image: None, variables: Vec::new(), record }
     }
 
     #[test]

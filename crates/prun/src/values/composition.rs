@@ -187,6 +187,7 @@ mod tests {
         let generation = crate::values::generation::Generation {
             number: 1,
             created: 0,
+            by: None,
             digest: String::new(),
             image: None,
             record: crate::plan::record::Record::default(),

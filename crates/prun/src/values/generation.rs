@@ -10,9 +10,9 @@ use crate::plan::record::Record;
 use crate::values::delivered::Delivered;
 
 /// The version of the sealed form. A change of the record in it makes a new version, too.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 /// The oldest version that is still read. Its record uses other field names, and lacks the folder in which flags were
-/// typed. Version 3 still lacks the image, and the variables that are set to the empty text.
+/// typed. Version 3 still lacks the image, and the variables that are set to the empty text, version 4 who made it.
 const OLDEST: u32 = 2;
 
 /// One variable of an instance.
@@ -66,6 +66,8 @@ pub(crate) struct Generation {
     pub(crate) number: u64,
     /// The time when the generation was made, in seconds since 1970.
     pub(crate) created: u64,
+    /// Who made the generation, as `USER@MACHINE`; `None` if version 4 or older sealed it.
+    pub(crate) by: Option<String>,
     /// The digest of everything that the generation's instances are made from.
     pub(crate) digest: String,
     /// The variables: first those of services, then the user's secrets, configuration, and composed secrets.
@@ -96,6 +98,7 @@ impl Generation {
             version: VERSION,
             number: self.number,
             created: self.created,
+            by: self.by.clone(),
             digest: self.digest.clone(),
             image: self.image.clone(),
             variables: self.variables.iter().map(SealedVariable::of).collect(),
@@ -126,6 +129,7 @@ impl Generation {
         Ok(Self {
             number: sealed.number,
             created: sealed.created,
+            by: sealed.by.take(),
             digest: std::mem::take(&mut sealed.digest),
             image: sealed.image.take(),
             variables: variables.collect::<Result<_, _>>()?,
@@ -156,6 +160,8 @@ struct Sealed {
     version: u32,
     number: u64,
     created: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
     digest: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     image: Option<String>,
@@ -220,6 +226,7 @@ mod tests {
         Generation {
             number: 3,
             created: 1_790_000_000,
+            by: Some("deploy@ci".to_owned()),
             digest: "00ff".to_owned(),
             image: Some("sha256:1".to_owned()),
             record: Record::default(),

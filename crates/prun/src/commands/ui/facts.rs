@@ -91,11 +91,12 @@ async fn running(choice: &Choice, overview: &mut Overview, edge: &Edge) -> Resul
         overview.remarks.push(text.to_owned());
     }
     let generations = document.generations()?;
-    let row = |[number, made, image, changed]: [String; 4]| Generation {
-        number: number.parse().unwrap_or_default(),
-        made,
-        image,
-        changed,
+    let row = |row: rollback::GenerationRow| Generation {
+        number: row.number,
+        made: show::ago(now().saturating_sub(row.made)),
+        by: row.by.unwrap_or_default(),
+        image: row.image,
+        changed: row.changed.join(" "),
     };
     overview.generations = rollback::rows_of(&generations)?.into_iter().map(row).collect();
     let Some(newest) = generations.first() else { return Ok(()) };
