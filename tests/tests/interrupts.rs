@@ -103,6 +103,19 @@ fn a_request_to_end_exits_143_b7() {
     running.finish().expect_code(143);
 }
 
+/// Messages are no result: a full disk behind them ends no build, as with docker.
+#[test]
+fn a_full_disk_behind_standard_error_ends_no_build() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    let image = ImageName::new(&engine, "full");
+    let binaries = std::env::var("PBUILD_TEST_BINARIES").expect("PBUILD_TEST_BINARIES is not set: run scripts/test");
+    scene.write("Dockerfile", "FROM busybox\nRUN echo begun\n");
+    let script = format!("{binaries}/pbuild build -t {} . 2>/dev/full", image.as_str());
+    scene.tool("/bin/bash").args(["-c", &script]).run().expect_code(0);
+    assert!(image.exists());
+}
+
 /// `| head` closes our output: the build ends in the engine, and nothing more is printed (C14).
 #[test]
 fn a_reader_that_goes_away_ends_the_build_c14() {

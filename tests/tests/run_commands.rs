@@ -215,6 +215,23 @@ fn a_foreground_run_that_is_interrupted_ends_and_one_that_is_killed_is_swept_r17
     assert!(app.containers().iter().all(|name| !name.contains(".run.")), "{:?}", app.containers());
 }
 
+/// `| head` closes our output: the command's streams are closed, and a container of its own goes.
+#[test]
+fn a_reader_that_goes_away_ends_exec_and_run_c14() {
+    let engine = Engine::get(Flavour::Modern);
+    let app = App::new(&engine, "unread");
+    app.manifest("");
+    app.start();
+    let prun = app.scene.binary("prun");
+    for command in ["exec --", "run"] {
+        let words = format!("timeout 60 {} {command} sh -c yes | head -n 1; echo ${{PIPESTATUS[0]}}", prun.display());
+        let words = words.replace("run sh", &format!("run {} sh", app.image.as_str()));
+        let outcome = app.scene.tool("/bin/bash").args(["-c", &words]).run();
+        outcome.expect_code(0).expect_stdout("y\n141\n");
+    }
+    assert!(app.becomes(|| app.containers().iter().all(|name| !name.contains(".run."))), "{:?}", app.containers());
+}
+
 #[test]
 fn restart_replaces_instances_with_what_they_have_and_init_runs_alone() {
     let engine = Engine::get(Flavour::Modern);

@@ -107,6 +107,11 @@ fn files_are_the_apps_own_and_no_environment_holds_a_value_r16() {
     let script = "stat -c '%a %u' \"$APP_KEY_FILE\"; sha256sum < \"$APP_KEY_FILE\"";
     let seen = app.prun(&["exec", "--", "sh", "-c", script]).run();
     seen.expect_code(0).expect_stdout("400 1000\n").expect_stdout(&App::digest(key.value()));
+    // The list shows the variable that the app has.
+    let listed = app.prun(&["injected"]).run();
+    listed.expect_code(0).expect_stdout("APP_KEY_FILE").expect_stdout("/run/prun/files/APP_KEY  (a file of ");
+    let revealed = app.prun(&["injected", "--reveal", "APP_KEY_FILE"]).may_show_values().run();
+    assert!(revealed.expect_code(0).stdout_bytes().starts_with(key.value()), "the file's content");
     let other = engine.try_docker(&["exec", "--user", "4711", &container, "cat", "/run/prun/files/APP_KEY"]);
     assert!(!other.status.success() && other.stdout.is_empty());
     app.check_what_the_engine_tells();

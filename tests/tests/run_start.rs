@@ -198,6 +198,10 @@ fn each_way_of_delivery_shows_what_its_documentation_says_r16() {
     app.manifest(&format!("{PLAIN}deliver = \"env\"\n"));
     app.prun(&["start"]).env("APP_KEY", key.text()).run().expect_code(0);
     assert_eq!(app.scene.oracle().search("inspect", &inspect()).len(), 1);
+    // The engine's interface is JSON, so other bytes would become other ones.
+    app.scene.write_secret("bytes", b"\xff\xfe\x80abcdefgh");
+    let refused = app.prun(&["start", "--secret", "id=APP_KEY,src=bytes"]).run();
+    refused.expect_code(2).expect_stderr("the value of `APP_KEY` is not UTF-8").expect_stderr("as = \"file\"");
     app.prun(&["stop", "--purge", "--yes"]).run().expect_code(0);
 }
 

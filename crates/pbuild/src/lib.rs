@@ -72,7 +72,7 @@ pub async fn run(command_line: &CommandLine, stage: Stage) -> Exit {
     let Stage { stderr, stdout, cancellation } = stage;
     // If a printer's reader is gone, as after `| head`, the command is cancelled, so that the build ends in the
     // engine too.
-    let (stderr, stdout) = (stderr.cancelling(&cancellation), stdout.cancelling(&cancellation));
+    let (stderr, stdout) = (stderr.cancelling(&cancellation).losing(), stdout.cancelling(&cancellation));
     let environment = |name: &str| std::env::var(name).ok();
     let stderr = if command_line.asks_for_events(environment) { stderr.as_events() } else { stderr };
     let in_place_of_buildx = std::env::var_os(entrance::IN_PLACE_OF_BUILDX).is_some();

@@ -186,6 +186,12 @@ impl Endpoint {
         }
     }
 
+    /// Returns whether the engine is reached through a socket of this machine.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        matches!(self.address, Address::Unix(_))
+    }
+
     pub(crate) fn address(&self) -> &Address {
         &self.address
     }

@@ -72,7 +72,8 @@ impl Recipe<'_> {
     ///
     /// # Errors
     ///
-    /// Returns [`PlanError`] if the image has no command, or a volume's folder does not exist.
+    /// Returns [`PlanError`] if the image has no command, a volume's folder does not exist, or a value is no text where only
+    /// text is possible.
     pub(crate) fn body(&self, labels: HashMap<String, String>) -> Result<ContainerCreateBody, PlanError> {
         let config = self.image.config.clone().unwrap_or_default();
         let command = self.process.container().command_of(&config);
@@ -104,7 +105,7 @@ impl Recipe<'_> {
             image: Some(self.image.id.clone().unwrap_or_else(|| self.plan.image().to_owned())),
             entrypoint: Some(entrypoint),
             cmd: Some(command),
-            env: Some(self.environment()),
+            env: Some(self.environment()?),
             labels: Some(labels),
             healthcheck,
             host_config: Some(HostConfig {
@@ -167,18 +168,26 @@ impl Recipe<'_> {
 
     /// Returns the variables that the engine itself sets, and that it shows to everybody who may use it. They are
     /// only the public configuration. With `deliver = "env"` they are all variables, because the user chose so.
-    fn environment(&self) -> Vec<String> {
+    ///
+    /// # Errors
+    ///
+    /// Returns [`PlanError::NotText`] if a value of `deliver = "env"` is not UTF-8, because the engine's interface is JSON.
+    fn environment(&self) -> Result<Vec<String>, PlanError> {
         let variables = self.generation.variables.iter();
         match self.plan.deliver() {
-            Deliver::Shim | Deliver::Files => variables
+            Deliver::Shim | Deliver::Files => Ok(variables
                 .filter(|variable| variable.origin == Origin::Configuration)
                 .filter_map(|variable| match &variable.value {
                     Value::Public(text) => Some(format!("{}={text}", variable.name)),
                     Value::Confidential(_) => None,
                 })
-                .collect(),
+                .collect()),
             Deliver::Environment => {
-                variables.map(|variable| String::from_utf8_lossy(&entry(variable)).into_owned()).collect()
+                let text = |variable: &Variable| match str::from_utf8(&entry(variable)) {
+                    Ok(text) => Ok(text.to_owned()),
+                    Err(_) => Err(PlanError::NotText { name: variable.name.clone() }),
+                };
+                variables.map(text).collect()
             }
         }
     }
@@ -194,17 +203,16 @@ impl Recipe<'_> {
             .environment
             .reserve_exact(self.generation.variables.iter().map(|variable| entry_size(variable) + 8).sum());
         for variable in self.generation.variables.iter().filter(|variable| variable.origin != Origin::Configuration) {
-            let confidential = matches!(variable.value, Value::Confidential(_));
-            let as_file = variable.shape == Shape::File || (self.plan.deliver() == Deliver::Files && confidential);
-            if as_file {
+            let seen = seen_by_app(variable, self.plan.deliver());
+            if seen.path.is_some() {
                 files.add_single(variable);
             }
-            match (self.plan.deliver(), as_file) {
+            match (self.plan.deliver(), &seen.path) {
                 (Deliver::Environment, _) => {}
-                (Deliver::Files, true) if variable.shape == Shape::Variable => {
-                    files.add(format!("{}_FILE={}", variable.name, file_path(&variable.name)).as_bytes());
+                (Deliver::Files | Deliver::Shim, Some(path)) => {
+                    files.add(format!("{}={path}", seen.name).as_bytes());
                 }
-                (Deliver::Files | Deliver::Shim, _) => files.add(&entry(variable)),
+                (Deliver::Files | Deliver::Shim, None) => files.add(&entry(variable)),
             }
         }
         for init in self.plan.init() {
@@ -213,6 +221,27 @@ impl Recipe<'_> {
             files.init.extend(pshim::init::write(&init.name, limit, &words).unwrap_or_default());
         }
         files
+    }
+}
+
+/// A variable as the app has it.
+pub(crate) struct SeenVariable {
+    /// The variable's name in the app's environment.
+    pub(crate) name: String,
+    /// The path that it holds instead of the value.
+    pub(crate) path: Option<String>,
+}
+
+/// Returns how the app has a variable of a generation: `deliver = "files"` gives it `NAME_FILE` instead of a confidential
+/// `NAME`.
+#[must_use]
+pub(crate) fn seen_by_app(variable: &Variable, deliver: Deliver) -> SeenVariable {
+    let confidential = matches!(variable.value, Value::Confidential(_));
+    let becomes_file = deliver == Deliver::Files && confidential && variable.shape == Shape::Variable;
+    let is_file = (variable.shape == Shape::File || becomes_file) && variable.origin != Origin::Configuration;
+    SeenVariable {
+        name: if becomes_file { format!("{}_FILE", variable.name) } else { variable.name.clone() },
+        path: is_file.then(|| file_path(&variable.name)),
     }
 }
 

@@ -58,6 +58,9 @@ pub(crate) enum Closed {
     GoOn,
     /// A new state, which this user alone can open, takes its place.
     BeginAnew,
+    /// A new state takes its place if nobody else loses anything by it: the only operator has the name of this user
+    /// and machine, so it is this user who lost the key. Otherwise the command fails.
+    BeginAnewIfAlone,
 }
 
 impl State {
@@ -342,10 +345,8 @@ impl LockedState<'_> {
                 *self.document.borrow_mut() = document;
                 Ok(())
             }
-            Err(RunError::State(
-                StateError::NotAnOperator { .. } | StateError::OtherOrigin { .. } | StateError::Older { .. },
-            )) if closed != Closed::Refuse => {
-                if closed == Closed::BeginAnew {
+            Err(RunError::State(error)) if self.may_go_on(&error, closed) => {
+                if closed != Closed::GoOn {
                     edge.stderr.warning(
                         "the state of the project cannot be used; a new one of this user alone takes its place",
                     );
@@ -354,6 +355,20 @@ impl LockedState<'_> {
                 Ok(())
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Returns whether a command goes on though the state could not be opened.
+    fn may_go_on(&self, error: &StateError, closed: Closed) -> bool {
+        match (closed, error) {
+            (Closed::BeginAnewIfAlone, StateError::NotAnOperator { operators, .. }) => {
+                matches!(operators.as_slice(), [only] if *only == self.state.caller.holder.name)
+            }
+            (
+                Closed::GoOn | Closed::BeginAnew,
+                StateError::NotAnOperator { .. } | StateError::OtherOrigin { .. } | StateError::Older { .. },
+            ) => true,
+            _ => false,
         }
     }
 

@@ -49,6 +49,11 @@ pub(crate) fn report(failure: &Failure, printer: &Printer, codes: Codes) -> Exit
     }
 }
 
+/// Returns whether an app ended because it has a variable and its `_FILE`, which many official images refuse.
+fn refuses_both(tail: &[String]) -> bool {
+    tail.iter().any(|line| line.contains("_FILE") && line.contains("both") && line.contains("set"))
+}
+
 /// Explains an error, and chooses the exit code.
 #[must_use]
 pub(crate) fn diagnostic(error: &RunError) -> Diagnostic {
@@ -142,6 +147,8 @@ pub(crate) fn diagnostic(error: &RunError) -> Diagnostic {
             let diagnostic = log(plain(Exit::Failed), tail);
             match *code {
                 TIMED_OUT => diagnostic.help("if it took longer than its `timeout` in app.toml, give it more"),
+                _ if refuses_both(tail) => diagnostic
+                    .help("deliver = \"files\" below [run] gives the app NAME_FILE alone, without the value beside it"),
                 KILLED => diagnostic.note("it was killed with SIGKILL, as the kernel does when memory runs out"),
                 _ => diagnostic,
             }
@@ -264,6 +271,9 @@ fn plan(error: &PlanError) -> Diagnostic {
             plain.help(format!("-e NAME=VALUE for public configuration, --secret id={flag} for a secret"))
         }
         PlanError::Port { .. } => plain.help("[ADDRESS:][HOST:]CONTAINER, for example 127.0.0.1:8080:80"),
+        PlanError::NotText { name } => {
+            plain.help(format!("{name} = {{ as = \"file\" }} below [secrets], or another `deliver` below [run]"))
+        }
         PlanError::SamePort { .. } => plain.help("choose two different host ports"),
         PlanError::SeveralProcesses { processes, .. } => {
             let tables: Vec<String> = processes.iter().map(|name| format!("[processes.{name}]")).collect();

@@ -84,6 +84,8 @@ struct Sink {
     closed: bool,
     /// The error of the last write, unless the reader has gone.
     fault: Option<io::Error>,
+    /// Whether a failed write is no reason to stop.
+    loses: bool,
     cancellation: Option<Cancellation>,
 }
 
@@ -103,7 +105,7 @@ impl Printer {
     /// Makes a printer for any writer.
     #[must_use]
     pub fn new(writer: Box<dyn Write + Send>, colour: Colour) -> Self {
-        let sink = Arc::new(Mutex::new(Sink { writer, closed: false, fault: None, cancellation: None }));
+        let sink = Arc::new(Mutex::new(Sink { writer, closed: false, fault: None, loses: false, cancellation: None }));
         Self { sink, colour, redactor: Redactor::none(), form: Form::Lines, subject: Arc::default(), last_word: false }
     }
 
@@ -117,6 +119,14 @@ impl Printer {
     #[must_use]
     pub fn cancelling(self, cancellation: &Cancellation) -> Self {
         self.lock().cancellation = Some(cancellation.clone());
+        self
+    }
+
+    /// Goes on if a write fails for any other reason than a reader that has gone, such as a full disk. What could not be
+    /// written is lost. Messages are no result, so the work does not end for them.
+    #[must_use]
+    pub fn losing(self) -> Self {
+        self.lock().loses = true;
         self
     }
 
@@ -282,6 +292,9 @@ impl Printer {
         }
         // If a terminal accepts no more bytes, all that can be done is to stop writing.
         if let Err(error) = sink.writer.write_all(bytes).and_then(|()| sink.writer.flush()) {
+            if sink.loses && error.kind() != io::ErrorKind::BrokenPipe {
+                return;
+            }
             sink.closed = true;
             sink.fault = Some(error).filter(|error| error.kind() != io::ErrorKind::BrokenPipe);
             if let Some(cancellation) = &sink.cancellation {
@@ -462,6 +475,11 @@ pub(crate) mod tests {
         assert!(printer.fault("standard output").is_none());
         printer.line("one");
         assert!(printer.is_closed() && cancellation.ending().is_some(), "the work stops");
+        let full = Refusing(io::ErrorKind::StorageFull);
+        let cancellation = Cancellation::new();
+        let messages = Printer::new(Box::new(full), Colour::Never).cancelling(&cancellation).losing();
+        messages.line("one");
+        assert!(!messages.is_closed() && cancellation.ending().is_none(), "messages are no result");
         let shown = printer.fault("standard output").expect("an error").to_string();
         assert!(shown.contains("failed to write standard output: ") && shown.contains("make room"), "{shown}");
     }

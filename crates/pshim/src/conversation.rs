@@ -80,8 +80,7 @@ impl Conversation {
             }
             match self.answer.status() {
                 None | Some(101) => self.kind = Kind::Other,
-                // The final answer follows (RFC 9110, 15.2).
-                Some(100..=199) => self.answer.restart(),
+                Some(_) if self.answer.is_interim() => self.answer.restart(),
                 Some(_) => {
                     self.open -= 1;
                     self.has_begun = false;

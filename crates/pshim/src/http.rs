@@ -83,6 +83,12 @@ impl Answer {
         Self { has_body: false, ..Self::default() }
     }
 
+    /// Returns whether the final answer to the same request is still to come (RFC 9110, 15.2).
+    #[must_use]
+    pub fn is_interim(&self) -> bool {
+        matches!(self.status(), Some(status @ 100..=199) if status != 101)
+    }
+
     /// Begins to read the answer that follows an interim one to the same request.
     pub fn restart(&mut self) {
         self.head.clear();
@@ -212,6 +218,17 @@ mod tests {
         let mut open = Answer::default();
         open.push(b"HTTP/1.0 200 OK\r\n\r\nany text");
         assert!(!open.is_whole() && open.status() == Some(200));
+    }
+
+    #[test]
+    fn an_interim_answer_ends_with_its_head_and_another_one_follows() {
+        let both = b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        let mut read = Answer::default();
+        let end = read.push(both);
+        assert!(read.is_whole() && read.is_interim() && both[end..].starts_with(b"HTTP/1.1 200"));
+        read.restart();
+        assert_eq!(read.push(&both[end..]), both.len() - end);
+        assert!(read.is_whole() && !read.is_interim() && read.status() == Some(200));
     }
 
     proptest! {

@@ -40,7 +40,7 @@ fn find_service(text: &str, choice: &Choice, ledger: &Ledger) -> Result<PlannedS
 pub(crate) async fn import(request: &ImportRequest, edge: &Edge) -> Result<Exit, Failure> {
     let known = KnownProject::find(&request.project, edge).await?;
     let work = async |locked: &LockedState<'_>| import_locked(request, &known, locked, edge).await;
-    known.state.locked(edge, Closed::BeginAnew, work).await
+    known.state.locked(edge, Closed::BeginAnewIfAlone, work).await
 }
 
 async fn import_locked(
@@ -101,7 +101,7 @@ fn administrator_password(service: &str) -> Result<ServiceCredential, CommandErr
 pub(crate) async fn reset(request: &ImportRequest, edge: &Edge) -> Result<Exit, Failure> {
     let known = KnownProject::find(&request.project, edge).await?;
     let work = async |locked: &LockedState<'_>| reset_locked(request, &known, locked, edge).await;
-    known.state.locked(edge, Closed::BeginAnew, work).await
+    known.state.locked(edge, Closed::BeginAnewIfAlone, work).await
 }
 
 async fn reset_locked(

@@ -9,6 +9,7 @@ use pscreen::Exit;
 use crate::edge::{Edge, Failure, now};
 use crate::error::RunError;
 use crate::error::command::CommandError;
+use crate::instance::{self, SeenVariable};
 use crate::plan::request::{Choice, InjectedForm, InjectedRequest};
 use crate::project::{KnownProject, manifest};
 use crate::values::generation::{Origin, Value, Variable};
@@ -29,8 +30,8 @@ pub(crate) async fn injected(request: &InjectedRequest, edge: &Edge) -> Result<E
     match &request.form {
         InjectedForm::Value(name) => reveal(&variable(project, name, edge).await?, edge),
         InjectedForm::Table => {
-            let (variables, ledger) = variables(project, edge).await?;
-            show_table(&variables, &ledger, project, edge)?;
+            let (injected, ledger) = variables(project, edge).await?;
+            show_table(&injected, &ledger, project, edge)?;
         }
         InjectedForm::Lines => edge.stdout.bytes(lines_of(&variables(project, edge).await?.0).as_bytes()),
         InjectedForm::Json => edge.stdout.bytes(json_of(&variables(project, edge).await?.0).as_bytes()),
@@ -38,12 +39,22 @@ pub(crate) async fn injected(request: &InjectedRequest, edge: &Edge) -> Result<E
     Ok(Exit::Done)
 }
 
+/// A variable, and how the app has it.
+type InjectedVariable = (Variable, SeenVariable);
+
 /// Reads the variables of the newest generation, and the services that some of them come from.
-async fn variables(project: &Choice, edge: &Edge) -> Result<(Vec<Variable>, Ledger), Failure> {
+async fn variables(project: &Choice, edge: &Edge) -> Result<(Vec<InjectedVariable>, Ledger), Failure> {
     let known = KnownProject::find(project, edge).await?;
     let document = edge.cancellation.unless_cancelled(known.read()).await??;
     match document.generation()? {
-        Some(generation) => Ok((generation.variables, document.ledger()?)),
+        Some(generation) => {
+            let deliver = generation.record.plan().map_err(RunError::from)?.deliver();
+            let with_look = |variable: Variable| {
+                let seen = instance::seen_by_app(&variable, deliver);
+                (variable, seen)
+            };
+            Ok((generation.variables.into_iter().map(with_look).collect(), document.ledger()?))
+        }
         None => Err(RunError::NotStarted { project: known.name }.into()),
     }
 }
@@ -59,13 +70,15 @@ pub(crate) async fn variable(project: &Choice, name: &str, edge: &Edge) -> Resul
     let Some(generation) = document.generation()? else {
         return Err(RunError::NotStarted { project: known.name }.into());
     };
-    let found = generation.variable(name).map(Variable::again);
+    let deliver = generation.record.plan().map_err(RunError::from)?.deliver();
+    let by_app = || generation.variables.iter().find(|one| instance::seen_by_app(one, deliver).name == name);
+    let found = generation.variable(name).or_else(by_app).map(Variable::again);
     found.ok_or_else(|| CommandError::NoVariable { name: name.to_owned() }.into())
 }
 
-fn show_table(variables: &[Variable], ledger: &Ledger, choice: &Choice, edge: &Edge) -> Result<(), Failure> {
+fn show_table(variables: &[InjectedVariable], ledger: &Ledger, choice: &Choice, edge: &Edge) -> Result<(), Failure> {
     let mut rows = vec![["NAME", "FROM", "VALUE"].map(str::to_owned)];
-    rows.extend(variables.iter().map(|variable| row(variable, ledger)));
+    rows.extend(variables.iter().map(|(variable, seen)| row(variable, seen, ledger)));
     // Secrets of the build are listed, too, so that a user sees that they are missing on purpose. Only the manifest
     // names them.
     if let Some(found) = manifest(choice.config.as_deref())? {
@@ -77,32 +90,37 @@ fn show_table(variables: &[Variable], ledger: &Ledger, choice: &Choice, edge: &E
 }
 
 /// Writes each public variable as `NAME=VALUE`, and each confidential one as a comment without its value.
-fn lines_of(variables: &[Variable]) -> String {
-    let line = |variable: &Variable| match &variable.value {
-        Value::Public(text) => format!("{}={}\n", variable.name, pscreen::one_line(text)),
-        Value::Confidential(value) => {
+fn lines_of(variables: &[InjectedVariable]) -> String {
+    let line = |(variable, seen): &InjectedVariable| match (&variable.value, &seen.path) {
+        (_, Some(path)) => format!("{}={path}\n", seen.name),
+        (Value::Public(text), None) => format!("{}={}\n", variable.name, pscreen::one_line(text)),
+        (Value::Confidential(value), None) => {
             format!("# {}: {} characters; prun injected --reveal {}\n", variable.name, value.len(), variable.name)
         }
     };
     variables.iter().map(line).collect()
 }
 
-/// Writes JSON of version 1: `variables` with `name`, `from`, `source`, `confidential`, and `value` or `length`.
-fn json_of(variables: &[Variable]) -> String {
-    let one = |variable: &Variable| {
+/// Writes JSON of version 1: `variables` with `name`, `from`, `source`, `confidential`, `value` or `length`, and `file`.
+fn json_of(variables: &[InjectedVariable]) -> String {
+    let one = |(variable, seen): &InjectedVariable| {
         let (from, source) = match &variable.origin {
             Origin::Service(name) => ("service", name.as_str()),
             Origin::User(source) => ("user", source.as_str()),
             Origin::Configuration => ("configuration", ""),
         };
-        match &variable.value {
+        let mut object = match &variable.value {
             Value::Public(text) => serde_json::json!({
-                "name": variable.name, "from": from, "source": source, "confidential": false, "value": text,
+                "name": seen.name, "from": from, "source": source, "confidential": false, "value": text,
             }),
             Value::Confidential(value) => serde_json::json!({
-                "name": variable.name, "from": from, "source": source, "confidential": true, "length": value.len(),
+                "name": seen.name, "from": from, "source": source, "confidential": true, "length": value.len(),
             }),
+        };
+        if let Some(path) = &seen.path {
+            object["file"] = path.as_str().into();
         }
+        object
     };
     let variables: Vec<serde_json::Value> = variables.iter().map(one).collect();
     format!("{:#}\n", serde_json::json!({ "version": 1, "variables": variables }))
@@ -117,17 +135,20 @@ fn reveal(variable: &Variable, edge: &Edge) {
     edge.stdout.bytes(b"\n");
 }
 
-fn row(variable: &Variable, ledger: &Ledger) -> [String; 3] {
+fn row(variable: &Variable, seen: &SeenVariable, ledger: &Ledger) -> [String; 3] {
     let from = from(&variable.origin);
     let value = match (&variable.value, &variable.origin) {
         (Value::Public(text), _) => pscreen::one_line(text),
+        (Value::Confidential(value), _) if seen.path.is_some() => {
+            format!("{}  (a file of {} characters)", seen.path.as_deref().unwrap_or_default(), value.len())
+        }
         (Value::Confidential(value), Origin::Service(service)) => {
             let age = ledger.service(service).map(|service| age(now().saturating_sub(service.created())));
             format!("{MASK}  ({} characters, {})", value.len(), age.unwrap_or_default())
         }
         (Value::Confidential(value), _) => format!("{MASK}  ({} characters)", value.len()),
     };
-    [variable.name.clone(), from, value]
+    [seen.name.clone(), from, value]
 }
 
 /// Describes where a variable comes from.

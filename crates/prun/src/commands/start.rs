@@ -11,13 +11,14 @@ use pengine::Engine;
 use pscreen::Exit;
 use psecret::{Inputs, RedactorBuilder};
 
+use crate::commands::unit::Unit;
 use crate::edge::{Edge, Failure, now};
 use crate::engine::{containers, images};
 use crate::error::RunError;
 use crate::fault;
-use crate::instance::forwarder;
 use crate::instance::roll::{self, Instances, Replacement, Roll};
 use crate::instance::sweep::sweep;
+use crate::instance::{self, forwarder};
 use crate::names::Project;
 use crate::plan::error::PlanError;
 use crate::plan::process::PlannedProcess;
@@ -275,6 +276,11 @@ impl Start {
         let cancellation = self.edge.cancellation.clone();
         roll::check_age(&self.host, &self.project, locked.newest_number()?).await?;
         let (image, variables) = self.prepare(locked).await?;
+        // Only a project's first start says so, once.
+        let is_unit_advised = current.is_none()
+            && instance::is_delivered(&self.plan, &variables)
+            && self.host.endpoint().is_local()
+            && Unit::of_process().is_advised();
         sweep(&self.host, &self.project).await?;
         let roll = Roll {
             host: &self.host,
@@ -300,6 +306,9 @@ impl Start {
                 (Some(_) | None, _) => String::new(),
             };
             self.edge.stderr.fact("open", &format!("{}{of}", address.url));
+        }
+        if is_unit_advised {
+            self.edge.stderr.fact("tip", "prun resume --install: values come back after a restart of the engine");
         }
         Ok(Exit::Done)
     }

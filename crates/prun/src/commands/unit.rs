@@ -12,6 +12,8 @@ use crate::error::command::CommandError;
 const NAME: &str = "prun-resume.service";
 /// The folder with the units of the machine's systemd.
 const SYSTEM: &str = "/etc/systemd/system";
+/// The folder that exists where systemd runs the machine (sd_booted(3)).
+const RUNNING: &str = "/run/systemd/system";
 /// The variables that the unit's process needs to find the same state and the same engine.
 const PASSED_ON: [&str; 3] = ["HOME", "XDG_STATE_HOME", "DOCKER_HOST"];
 
@@ -86,6 +88,18 @@ impl Unit {
         Ok(())
     }
 
+    /// Returns whether systemd runs this machine, which has its folder `running`, and does not have the unit yet.
+    #[must_use]
+    pub(crate) fn is_missing(&self, running: &Path, units: &Path) -> bool {
+        running.is_dir() && !units.join(NAME).exists()
+    }
+
+    /// Returns whether a start of an app should mention the unit.
+    #[must_use]
+    pub(crate) fn is_advised(&self) -> bool {
+        self.is_missing(Path::new(RUNNING), &self.units())
+    }
+
     fn units(&self) -> PathBuf {
         match self.manager {
             Manager::System => SYSTEM.into(),
@@ -155,6 +169,18 @@ mod tests {
         // A user's own systemd runs every unit as that user, and a unit of root needs no `User=`.
         assert!(!unit(Manager::User, 1000).text().contains("User="));
         assert!(!unit(Manager::System, 0).text().contains("User="));
+    }
+
+    #[test]
+    fn a_unit_is_missed_only_where_systemd_could_run_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (running, units) = (folder.path().join("running"), folder.path().join("units"));
+        let unit = unit(Manager::System, 0);
+        assert!(!unit.is_missing(&running, &units), "nothing would run it");
+        std::fs::create_dir(&running).unwrap();
+        assert!(unit.is_missing(&running, &units));
+        unit.install(Some(&units), &Printer::stderr()).unwrap();
+        assert!(!unit.is_missing(&running, &units));
     }
 
     #[test]

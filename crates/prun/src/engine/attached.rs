@@ -8,6 +8,7 @@ use std::time::Duration;
 use bollard::container::LogOutput;
 use bollard::errors::Error;
 use futures::{Stream, StreamExt as _};
+use pscreen::Ending;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::signal::unix::{SignalKind, signal};
@@ -81,7 +82,11 @@ pub(crate) struct Ends {
     pub(crate) input: Pin<Box<dyn AsyncWrite + Send>>,
 }
 
-/// Shows the output of a command and feeds it standard input, until the output ends.
+/// Shows the output of a command and feeds it standard input, until the output ends or nobody reads it.
+///
+/// # Errors
+///
+/// Returns [`RunError::Engine`], or [`RunError::Stopped`] if the reader of standard output has gone.
 pub(crate) async fn pump(ends: Ends, interactive: bool, lines: &mut Lines, doing: &str) -> Result<(), RunError> {
     let Ends { mut output, mut input } = ends;
     let feed = async {
@@ -102,6 +107,11 @@ pub(crate) async fn pump(ends: Ends, interactive: bool, lines: &mut Lines, doing
     let show = async {
         while let Some(piece) = output.next().await {
             lines.push(&piece.map_err(engine(|| doing))?);
+            // A command may write forever, and then this loop never waits. A cancellation must be heard all the same.
+            tokio::task::consume_budget().await;
+            if lines.is_unread() {
+                return Err(RunError::Stopped(Ending::ReaderGone));
+            }
         }
         Ok::<_, RunError>(())
     };

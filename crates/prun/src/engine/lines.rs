@@ -46,6 +46,11 @@ impl Lines {
         }
     }
 
+    /// Returns whether the reader of standard output has gone.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.out.printer.is_closed()
+    }
+
     /// Shows the tails that were held back.
     pub(crate) fn finish(&mut self) {
         self.out.finish();

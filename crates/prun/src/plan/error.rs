@@ -155,4 +155,10 @@ pub(crate) enum PlanError {
     /// The health check uses HTTP, and neither the manifest nor the image names its port.
     #[error("the health check names no port, and none is published")]
     HealthPort,
+    /// A value is not UTF-8, and the engine takes variables only as text.
+    #[error("the value of `{name}` is not UTF-8, and with deliver = \"env\" the engine takes only text")]
+    NotText {
+        /// The variable.
+        name: String,
+    },
 }

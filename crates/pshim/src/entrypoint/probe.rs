@@ -90,7 +90,13 @@ pub(crate) fn ask(place: &Place<'_>, request: &[u8], patience: u64) -> Result<u1
         match system::read(socket, &mut buffer) {
             Ok(0) => break Failure::NoHttp,
             Ok(count) => {
-                answer.push(&buffer[..count]);
+                let mut rest = &buffer[..count];
+                while !rest.is_empty() && !answer.is_whole() {
+                    rest = &rest[answer.push(rest)..];
+                    if answer.is_whole() && answer.is_interim() {
+                        answer.restart();
+                    }
+                }
             }
             Err(system::EAGAIN) => {}
             Err(_) => break Failure::Broken,

@@ -10,7 +10,7 @@ use crate::commands::{ps, rollback, services, show};
 use crate::edge::{Edge, Failure, now};
 use crate::engine::containers;
 use crate::error::RunError;
-use crate::instance::{forwarder, init_results};
+use crate::instance::{self, forwarder, init_results};
 use crate::names::{InstanceName, Project, Role, number, role};
 use crate::page::overview::{Content, Declared, Environment, Generation, Init, Injected, Instance, Overview, Service};
 use crate::plan::request::Choice;
@@ -165,6 +165,7 @@ fn instance_of(container: &ContainerSummary) -> String {
 }
 
 fn injected(generation: &generation::Generation, ledger: &Ledger, choice: &Choice) -> Result<Vec<Injected>, Failure> {
+    let deliver = generation.record.plan().map_err(RunError::from)?.deliver();
     let row = |variable: &Variable| {
         let content = match &variable.value {
             Value::Public(text) => Content::Public(text.clone()),
@@ -177,7 +178,12 @@ fn injected(generation: &generation::Generation, ledger: &Ledger, choice: &Choic
                 .unwrap_or_default(),
             (Origin::Service(_) | Origin::User(_) | Origin::Configuration, _) => String::new(),
         };
-        Injected { name: variable.name.clone(), from: show::from(&variable.origin), content, age }
+        Injected {
+            name: instance::seen_by_app(variable, deliver).name,
+            from: show::from(&variable.origin),
+            content,
+            age,
+        }
     };
     let mut rows: Vec<Injected> = generation.variables.iter().map(row).collect();
     if let Some(found) = manifest(choice.config.as_deref())? {
