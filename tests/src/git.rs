@@ -52,7 +52,9 @@ impl GitServer {
     pub fn commit(&self, files: &[(&str, &str)]) {
         let tree = self.folder.path().join("shop.git");
         for (name, text) in files {
-            std::fs::write(tree.join(name), text).expect("a file of the repository");
+            let place = tree.join(name);
+            std::fs::create_dir_all(place.parent().expect("a folder")).expect("a folder of the repository");
+            std::fs::write(place, text).expect("a file of the repository");
         }
         run(&tree, &["add", "--all"]);
         run(&tree, &["-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "--quiet", "-m", "files"]);

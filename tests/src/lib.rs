@@ -27,6 +27,7 @@
 //! ```
 
 mod app;
+mod bucket;
 mod docker;
 mod git;
 mod plugins;
@@ -45,6 +46,7 @@ use std::time::{Duration, Instant};
 use ptest::{Canary, Engine, Process, Scene, Tool};
 
 pub use app::{App, PATIENCE};
+pub use bucket::Bucket;
 pub use docker::{Docker, FRONTEND, Said};
 pub use git::GitServer;
 pub use plugins::Plugins;

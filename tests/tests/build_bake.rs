@@ -1,6 +1,6 @@
 //! `pbuild bake`: the real buildx reads the files, and either all images of a group get their names, or none does.
 
-use acceptance::{BuilderRelay, ImageName, Plugins, Registry, on_every_engine};
+use acceptance::{BuilderRelay, GitServer, ImageName, Plugins, Registry, on_every_engine};
 use ptest::{Canary, Engine, Flavour, Tool};
 use serde_json::Value;
 
@@ -172,6 +172,123 @@ fn without_a_secret_bake_makes_the_images_that_buildx_makes() {
     let ours = ids();
     bakery.plugins.docker(&["buildx", "bake"]).run().expect_code(0);
     assert_eq!(ours, ids());
+}
+
+/// The metadata of a group has the warnings of all targets once, and the provenance of each target without secrets.
+#[test]
+fn the_metadata_of_a_group_has_warnings_and_provenance() {
+    let engine = Engine::get(Flavour::Modern);
+    let bakery = Bakery::new(&engine, "told");
+    for target in ["web", "api"] {
+        let text = format!("FROM busybox as base\nRUN echo {} > /made\n", bakery.mark);
+        bakery.plugins.scene.write(&format!("{target}/Dockerfile"), text);
+    }
+    let file = "group \"default\" { targets = [\"web\", \"api\"] }\n\
+                target \"web\" { context = \"web\" }\ntarget \"api\" { context = \"api\" }\n";
+    bakery.plugins.scene.write("told.hcl", file);
+    let words = ["--file", "told.hcl", "--metadata-file", "told.json"];
+    let read = || -> Value {
+        let place = bakery.plugins.scene.project().join("told.json");
+        let mut told: Value = serde_json::from_slice(&std::fs::read(place).expect("a metadata file")).expect("JSON");
+        for target in ["web", "api"] {
+            assert!(told[target]["buildx.build.provenance"]["materials"].is_array(), "{told}");
+        }
+        let warnings = told["buildx.build.warnings"].as_array_mut().expect("warnings");
+        warnings.iter_mut().for_each(|warning| drop(warning.as_object_mut().expect("a warning").remove("vertex")));
+        told["buildx.build.warnings"].take()
+    };
+    bakery.bake(&words).env("BUILDX_METADATA_WARNINGS", "1").run().expect_code(0);
+    let ours = read();
+    let docker = [&["buildx", "bake"][..], &words].concat();
+    bakery.plugins.docker(&docker).env("BUILDX_METADATA_WARNINGS", "1").run().expect_code(0);
+    assert_eq!(ours, read());
+}
+
+/// The definition and the folders in it come from a repository; `cwd://` is a folder here.
+#[test]
+fn a_definition_of_a_repository_takes_its_folders_from_there() {
+    let engine = Engine::get(Flavour::Modern);
+    let bakery = Bakery::new(&engine, "remote");
+    let server = GitServer::start(&engine);
+    let (web, api, mark) = (bakery.web.as_str(), bakery.api.as_str(), &bakery.mark);
+    let definition = format!(
+        "group \"default\" {{ targets = [\"web\", \"api\"] }}\n\
+         target \"api\" {{ tags = [\"{api}\"] }}\n\
+         target \"web\" {{\n  context = \"web\"\n  tags = [\"{web}\"]\n  secret = [\"id=TOKEN\"]\n  \
+         contexts = {{ other = \"sub\", whole = \".\", here = \"cwd://here\" }}\n}}\n"
+    );
+    let commit = |leak: &str| {
+        let copies =
+            "COPY . /there\nCOPY --from=other . /other\nCOPY --from=whole . /whole\nCOPY --from=here . /here\n";
+        let step = format!("RUN echo {mark} ${{#TOKEN}} {leak}> /made\n");
+        server.commit(&[
+            ("docker-bake.hcl", &definition),
+            ("Dockerfile", &format!("FROM busybox\nCOPY . /root-of-it\nRUN echo {mark} > /made\n")),
+            ("web/Dockerfile", &format!("FROM busybox\n{copies}{step}")),
+            ("web/file", "in web"),
+            ("sub/file", "in sub"),
+        ]);
+    };
+    bakery.plugins.scene.write("here/file", "here");
+    bakery.plugins.scene.write("docker-bake.hcl", "not read");
+    bakery.plugins.scene.write("web/file", "not the one");
+    let address = server.context();
+    commit("$TOKEN ");
+    let refused = bakery.bake(&["--progress", "plain", &address]).run();
+    refused.expect_code(10).expect_stderr("TOKEN  in /made");
+    assert!(!bakery.web.exists() && !bakery.api.exists());
+    commit("");
+    bakery.bake(&["--progress", "plain", &address]).run().expect_code(0);
+    let files = ["/there/file", "/other/file", "/whole/web/file", "/here/file"];
+    let read = bakery.web.run(&[&["cat"][..], &files].concat());
+    assert_eq!(read, "in webin subin webhere");
+    assert!(bakery.api.run(&["ls", "/root-of-it"]).contains("docker-bake.hcl"));
+}
+
+/// A target for several platforms builds on another one, and both platforms are in the image.
+#[test]
+fn a_target_for_several_platforms_builds_on_another_one() {
+    let engine = Engine::get(Flavour::Containerd);
+    let bakery = Bakery::new(&engine, "platforms");
+    let (web, mark) = (bakery.web.as_str(), &bakery.mark);
+    bakery.plugins.scene.write(
+        "docker-bake.hcl",
+        format!(
+            "target \"web\" {{\n  context = \"web\"\n  contexts = {{ base = \"target:base\" }}\n  \
+             platforms = [\"linux/amd64\", \"linux/arm64\"]\n  tags = [\"{web}\"]\n  secret = [\"id=TOKEN\"]\n}}\n\
+             target \"base\" {{\n  context = \"base\"\n  platforms = [\"linux/amd64\", \"linux/arm64\"]\n}}\n"
+        ),
+    );
+    bakery.plugins.scene.write("base/file", format!("of the base {mark}\n"));
+    bakery.plugins.scene.write("base/Dockerfile", "FROM scratch\nARG TARGETARCH\nCOPY file /base-$TARGETARCH\n");
+    let dockerfile = |leak: &str| {
+        let tool = format!("FROM --platform=$BUILDPLATFORM busybox AS tool\nRUN echo {mark} {leak} > /made\n");
+        let result = "FROM base\nARG TARGETARCH\nCOPY --from=tool /made /web-$TARGETARCH\n";
+        bakery.plugins.scene.write("web/Dockerfile", format!("{tool}{result}"));
+    };
+    let bake = || bakery.bake(&["--progress", "plain", "web"]).run();
+    dockerfile("$TOKEN");
+    bake().expect_code(10).expect_stderr("TOKEN  in /web-");
+    assert!(!bakery.web.exists());
+    dockerfile("${#TOKEN}");
+    bake().expect_code(0);
+    let files = |archive: &[u8]| {
+        let mut found = std::collections::BTreeSet::new();
+        for entry in tar::Archive::new(archive).entries().expect("an archive").flatten() {
+            let name = entry.path().expect("a name").display().to_string();
+            found.insert(name.trim_start_matches("./").to_owned());
+        }
+        found
+    };
+    for platform in ["amd64", "arm64"] {
+        let words = ["create", "--platform", &format!("linux/{platform}"), web, "nothing"];
+        let container = String::from_utf8(engine.docker(&words)).expect("an id").trim().to_owned();
+        let exported = files(&engine.docker(&["export", &container]));
+        engine.docker(&["rm", &container]);
+        for name in ["base", "web"] {
+            assert!(exported.contains(&format!("{name}-{platform}")), "{platform}: {exported:?}");
+        }
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::path::PathBuf;
 
-use acceptance::{ImageName, PATIENCE, Registry, WHOLE, becomes, build, prune, records};
+use acceptance::{Bucket, ImageName, PATIENCE, Registry, WHOLE, becomes, build, prune, records};
 use ptest::{Engine, Flavour, Scene};
 
 /// Makes a step whose result tells whether it ran again, and the text by which its records are found.
@@ -372,6 +372,39 @@ fn a_cache_without_secrets_is_buildkit_s_own_affair() {
 
 /// A folder keeps the results of steps: it is written and read with and without secrets. A folder that is not there is
 /// reported.
+/// This machine writes to the bucket, and only what was searched. Docker's engines cannot read from a bucket; they build
+/// without it.
+#[test]
+fn a_bucket_gets_a_whole_cache_that_was_searched() {
+    let engine = Engine::get(Flavour::Containerd);
+    let bucket = Bucket::start(&engine);
+    let scene = Scene::on(&engine);
+    let token = scene.oracle().token("TOKEN");
+    let image = ImageName::new(&engine, "bucket");
+    let (step, _) = random(&image);
+    let dockerfile = |leak: &str| {
+        let maker = format!("FROM busybox AS maker\nRUN echo {} $TOKEN | {leak} > /made\n", image.as_str());
+        scene.write("Dockerfile", format!("{maker}FROM busybox\nCOPY --from=maker /made /size\n{step}"));
+    };
+    let to = format!("{},mode=max", bucket.cache());
+    dockerfile("tee /leak | wc -c");
+    build(&scene, &image, &token, &["--cache-to", &to]).run().expect_code(10);
+    assert!(bucket.names().is_empty(), "{:?}", bucket.names());
+    dockerfile("wc -c");
+    let built = build(&scene, &image, &token, &["--cache-to", &to]).run();
+    built.expect_code(0).expect_stderr("audit     cache of ").expect_stderr("cache     type=s3,bucket=caches");
+    let config: serde_json::Value = serde_json::from_slice(&bucket.object("/caches/manifests/shop")).expect("JSON");
+    let layers = config["layers"].as_array().expect("layers");
+    assert!(layers.len() > 1 && config["records"].is_array(), "{config}");
+    for layer in layers {
+        let digest = layer["blob"].as_str().expect("a digest");
+        assert!(!bucket.object(&format!("/caches/blobs/{digest}")).is_empty(), "{digest}");
+    }
+    scene.oracle().check_bytes("the bucket", &bucket.files());
+    let read = build(&scene, &image, &token, &["--progress", "plain", "--cache-from", &bucket.cache()]).run();
+    read.expect_code(0).expect_stderr("unknown cache importer: s3");
+}
+
 #[test]
 fn a_cache_in_a_folder_answers_for_steps() {
     let engine = Engine::get(Flavour::Containerd);

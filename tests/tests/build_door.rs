@@ -133,6 +133,49 @@ fn compose_builds_through_the_door_with_the_secrets_of_its_file() {
     compose(&["down"]).expect_code(0);
 }
 
+/// `docker compose up --build` starts a service only if its image is clean.
+#[test]
+fn compose_starts_a_service_that_is_clean_and_no_other() {
+    let engine = Engine::get(Flavour::Modern);
+    let plugins = Plugins::new(&engine);
+    let token = plugins.scene.oracle().token("TOKEN");
+    let image = ImageName::new(&engine, "compose-up");
+    let project = format!("pbuild-test-up-{}", std::process::id());
+    plugins.install(&["--buildx"]);
+    let page = format!("compose-{}", image.as_str());
+    let service = format!(
+        "  web:\n    image: {}\n    init: true\n    build: {{context: ., secrets: [TOKEN]}}\n    ports: [\"8000\"]\n",
+        image.as_str()
+    );
+    let secrets = "secrets:\n  TOKEN: {environment: TOKEN}\n";
+    plugins.scene.write("compose.yaml", format!("name: {project}\nservices:\n{service}{secrets}"));
+    let dockerfile = |shown: &str| {
+        let step = format!("RUN mkdir /www; echo {page} {shown} > /www/index.html");
+        let serve = "CMD [\"httpd\", \"-f\", \"-p\", \"8000\", \"-h\", \"/www\"]";
+        plugins.scene.write("Dockerfile", format!("FROM busybox\n{step}\n{serve}\n"));
+    };
+    let compose = |words: &[&str]| plugins.compose(words).env("TOKEN", token.text()).run();
+    let filter = format!("label=com.docker.compose.project={project}");
+    let containers =
+        || String::from_utf8(engine.docker(&["ps", "--all", "--quiet", "--filter", &filter])).expect("ids");
+
+    dockerfile("$TOKEN");
+    let refused = compose(&["up", "--build", "--detach"]);
+    assert_ne!(refused.code(), 0, "{}", refused.stderr());
+    refused.expect_stderr("the image would contain a secret").expect_stderr("TOKEN  in /www/index.html");
+    assert!(!image.exists());
+    assert_eq!(containers(), "");
+
+    dockerfile("${#TOKEN}");
+    compose(&["up", "--build", "--detach"]).expect_code(0);
+    assert_eq!(containers().lines().count(), 1);
+    let answer = compose(&["exec", "-T", "web", "wget", "-q", "-O", "-", "http://127.0.0.1:8000/"]);
+    answer.expect_code(0);
+    assert_eq!(answer.stdout(), format!("{page} {}\n", token.text().len()));
+    compose(&["down", "--timeout", "1"]).expect_code(0);
+    assert_eq!(containers(), "");
+}
+
 /// The code of Docker's own actions calls `docker buildx build`.
 #[test]
 fn the_code_of_docker_s_actions_builds_through_the_door() {

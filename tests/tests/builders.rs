@@ -209,6 +209,17 @@ fn a_builder_pushes_what_is_proven_and_nothing_else() {
     pushed.expect_code(0).expect_stderr("pushed").expect_stderr("clean");
     let digest = registry.digest("team/shop", "1").expect("the registry has it");
     pushed.expect_stderr(&digest);
+    // Both: what leaks reaches neither the registry nor the engine of the docker context, what is clean reaches both.
+    let loaded = || shop.keeper.try_docker(&["image", "inspect", &name]).status.success();
+    shop.dockerfile("both", "; echo $TOKEN > /leak");
+    push(&["--load"]).expect_code(10);
+    assert!(!loaded());
+    assert_eq!(registry.digest("team/shop", "1").as_ref(), Some(&digest));
+    shop.dockerfile("both", "");
+    push(&["--load"]).expect_code(0);
+    assert!(loaded());
+    assert_ne!(registry.digest("team/shop", "1").as_ref(), Some(&digest));
+    shop.keeper.docker(&["image", "rm", &name]);
 }
 
 #[test]

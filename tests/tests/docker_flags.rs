@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use acceptance::{ImageName, on_every_engine};
+use acceptance::{ImageName, Registry, on_every_engine};
 use ptest::{Engine, Flavour, Scene};
 use serde_json::Value;
 
@@ -62,14 +62,38 @@ fn the_page_names_every_flag_of_docker_and_says_the_truth_about_ours() {
     let old: Vec<&str> = old.split('`').filter(|word| word.starts_with("--")).collect();
     assert!(old.len() > 10);
     for flag in old {
-        let value = if ["--compress", "--squash", "--rm", "--force-rm"].contains(&flag) {
-            flag.to_owned()
-        } else {
-            format!("{flag}=1")
-        };
+        let switches = ["--compress", "--squash", "--rm", "--force-rm", "--disable-content-trust"];
+        let value = if switches.contains(&flag) { flag.to_owned() } else { format!("{flag}=1") };
         let outcome = scene.pbuild().args(["build", &value, "/nowhere"]).run();
         outcome.expect_code(2).expect_stderr(&format!("BuildKit has no use for {flag}"));
     }
+}
+
+/// A flag that is new in docker turns this test red: `docker build` without buildx, and bake, have help texts of their
+/// own.
+#[test]
+fn no_flag_of_docker_s_older_builder_or_of_bake_is_unknown() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the root");
+    let page = fs::read_to_string(root.join("docs/coming-from-docker-build.md")).expect("the page");
+    let (_, old) = page.split_once("Flags of the builder before BuildKit").expect("the paragraph");
+    let old = old.split('`').filter(|word| word.starts_with("--")).map(str::to_owned);
+    let named: BTreeSet<String> = table(&page).into_keys().chain(old).collect();
+    let engine = Engine::get(Flavour::Modern);
+    let help = String::from_utf8_lossy(&engine.docker(&["build", "--help"])).into_owned();
+    let docker = flags(&help);
+    assert!(docker.len() > 25 && docker.contains("--cpu-period"), "{help}");
+    assert_eq!(docker.difference(&named).collect::<Vec<_>>(), Vec::<&String>::new());
+
+    let scene = Scene::new();
+    let help = engine.buildx(&["bake", "--help"]);
+    let docker = flags(&String::from_utf8_lossy(&help.stdout));
+    assert!(docker.len() > 12, "{docker:?}");
+    let mut ours = flags(&scene.pbuild().args(["bake", "--help"]).run().stdout());
+    // There is no log of the client; the flag is taken all the same.
+    scene.pbuild().args(["bake", "--debug", "--help"]).run().expect_code(0);
+    scene.pbuild().args(["bake", "-D", "--help"]).run().expect_code(0);
+    ours.insert("--debug".to_owned());
+    assert_eq!(docker.difference(&ours).collect::<Vec<_>>(), Vec::<&String>::new());
 }
 
 /// Users behind a proxy have configured it once, in docker.
@@ -153,6 +177,51 @@ fn flags_are_written_in_docker_s_ways() {
     }
     scene.pbuild().args(["build", "--no-cache=perhaps", "."]).run().expect_code(2).expect_stderr("--no-cache");
     scene.pbuild().args(["build", "-q", "--progress=plain", "."]).run().expect_code(2).expect_stderr("--quiet");
+}
+
+/// Flags that are given together, and the answers on standard output.
+#[test]
+fn flags_together_do_what_docker_does() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    let registry = Registry::plain_inside(&engine);
+    let mark = ImageName::new(&engine, "together");
+    scene.write("Dockerfile", format!("FROM busybox\nRUN echo {} > /made\n", mark.as_str()));
+    let name = format!("{}/team/together:1", registry.inside());
+    let build = |words: &[&str]| scene.pbuild().args(["build"]).args(words).arg(".").run();
+    build(&["-t", &name, "--load", "--push"]).expect_code(0);
+    assert!(registry.digest("team/together", "1").is_some());
+    engine.docker(&["image", "rm", &name]);
+    let both = |words: &[&str]| {
+        let mut docker = ptest::program("PBUILD_TEST_BUILDX");
+        docker.arg("build").args(words).arg(".").current_dir(scene.project());
+        let docker = docker.env("DOCKER_HOST", engine.docker_host()).output().expect("buildx runs");
+        assert_eq!(build(words).stdout(), String::from_utf8_lossy(&docker.stdout), "{words:?}");
+    };
+    for words in [&["--progress", "none"][..], &["--progress", "quiet"], &["-q", "--progress", "none"]] {
+        both(words);
+    }
+    let refused = build(&["--annotation", "index:a=b"]);
+    refused.expect_code(2).expect_stderr("index annotations not supported for single platform export");
+}
+
+/// The files of several platforms come in one transfer for each.
+#[test]
+fn files_of_several_platforms_have_a_folder_each() {
+    let engine = Engine::get(Flavour::Containerd);
+    let scene = Scene::on(&engine);
+    let token = scene.oracle().token("TOKEN");
+    scene.write("file", "of both");
+    scene.write(".dockerignore", "out*\n");
+    scene.write("Dockerfile", "FROM scratch\nCOPY file /folder/\n");
+    for (out, secret) in [("out", &[][..]), ("out-searched", &["--secret", "id=TOKEN"])] {
+        let words = [&["build", "--platform", "linux/amd64,linux/arm64", "-o", out][..], secret, &["."]].concat();
+        scene.pbuild().args(words).env("TOKEN", token.text()).run().expect_code(0);
+        for platform in ["linux_amd64", "linux_arm64"] {
+            let file = scene.project().join(out).join(platform).join("folder/file");
+            assert_eq!(fs::read_to_string(file).expect("a file of the platform"), "of both");
+        }
+    }
 }
 
 on_every_engine!(a_source_policy_holds_with_secrets_and_without);

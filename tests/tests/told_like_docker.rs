@@ -8,7 +8,7 @@ use acceptance::{ImageName, build, on_every_engine};
 use ptest::{Engine, Flavour, Scene};
 use serde_json::Value;
 
-on_every_engine!(scripts_read_what_docker_tells);
+on_every_engine!(scripts_read_what_docker_tells, the_metadata_file_has_docker_s_provenance_and_warnings);
 
 /// Both tools build the same image, the second one from the cache, so all of their output must be the same.
 fn scripts_read_what_docker_tells(engine: &Engine) {
@@ -55,6 +55,104 @@ fn scripts_read_what_docker_tells(engine: &Engine) {
         assert!(told.as_object_mut().expect("an object").remove("image.name").is_some());
     }
     assert_eq!(told, docker);
+}
+
+/// Builds the project with one of the tools, and returns the metadata file without what differs in each build.
+fn metadata(scene: &Scene, engine: &Engine, ours: bool, (mode, more): (&str, &[&str])) -> Value {
+    let file = scene.project().join("told.json");
+    let place = file.display().to_string();
+    let words = [&["build", "-q", "--metadata-file", &place][..], more, &["."]].concat();
+    let variables = [("BUILDX_METADATA_PROVENANCE", mode), ("BUILDX_METADATA_WARNINGS", "1")];
+    if ours {
+        let tool = scene.pbuild().args(words);
+        variables.into_iter().fold(tool, |tool, (name, value)| tool.env(name, value)).run().expect_code(0);
+    } else {
+        let mut docker = ptest::program("PBUILD_TEST_BUILDX");
+        docker.args(words).current_dir(scene.project()).envs(variables).env("DOCKER_HOST", engine.docker_host());
+        assert!(docker.output().expect("buildx runs").status.success());
+    }
+    let mut told: Value = serde_json::from_slice(&fs::read(&file).expect("a metadata file")).expect("JSON");
+    fs::remove_file(&file).expect("it is ours");
+    let fields = told.as_object_mut().expect("an object");
+    fields.remove("buildx.build.ref");
+    for (key, value) in fields.iter_mut() {
+        if key.starts_with("buildx.build.provenance") && value["metadata"].is_object() {
+            // Times, loads and the names of sessions.
+            value["metadata"] = value["metadata"]["completeness"].take();
+            if let Some(steps) = value["buildConfig"].as_object_mut() {
+                steps.remove("digestMapping");
+            }
+        }
+    }
+    for warning in told["buildx.build.warnings"].as_array_mut().into_iter().flatten() {
+        warning.as_object_mut().expect("a warning").remove("vertex");
+    }
+    told.as_object_mut().expect("an object").retain(|key, value| key.starts_with("buildx.build.") && !value.is_null());
+    told
+}
+
+fn the_metadata_file_has_docker_s_provenance_and_warnings(engine: &Engine) {
+    let scene = Scene::on(engine);
+    let image = ImageName::new(engine, "provenance");
+    scene.write("Dockerfile", format!("FROM busybox as base\nRUN echo {} > /made\n", image.as_str()));
+    let has_records = engine.flavour() != Flavour::Old;
+    for mode in ["min", "max", "disabled"] {
+        let [docker, ours] = [false, true].map(|ours| metadata(&scene, engine, ours, (mode, &[])));
+        assert_eq!(ours, docker, "{mode}");
+        let provenance = &ours["buildx.build.provenance"];
+        assert_eq!(provenance["materials"].is_array(), has_records && mode != "disabled", "{ours}");
+        assert_eq!(provenance["buildConfig"].is_object(), has_records && mode == "max", "{ours}");
+        // The old engine does not check the Dockerfile.
+        assert_eq!(ours["buildx.build.warnings"].is_array(), has_records, "{ours}");
+    }
+}
+
+/// A build with secrets has no record in the engine, so its provenance is what the engine attached to the image.
+#[test]
+fn the_metadata_file_of_a_build_with_secrets_has_the_attached_provenance_and_no_value() {
+    for flavour in [Flavour::Modern, Flavour::Containerd] {
+        let engine = Engine::get(flavour);
+        let scene = Scene::on(&engine);
+        let token = scene.oracle().token("TOKEN");
+        let image = ImageName::new(&engine, "provenance-secret");
+        scene.write("Dockerfile", format!("FROM busybox as base\nRUN echo {} ${{#TOKEN}} > /made\n", image.as_str()));
+        scene.write_secret("token.txt", token.value());
+        scene.write(".dockerignore", "token.txt\n");
+        let secret = &["--secret", "id=TOKEN,src=token.txt"];
+        for mode in ["min", "max"] {
+            let told = metadata(&scene, &engine, true, (mode, secret));
+            let is_attached = flavour == Flavour::Containerd;
+            assert_eq!(told["buildx.build.provenance"]["materials"].is_array(), is_attached, "{told}");
+            assert!(told["buildx.build.warnings"].is_array(), "{told}");
+            assert!(!told.to_string().contains(token.text()));
+        }
+    }
+}
+
+#[test]
+fn provenance_of_several_platforms_has_a_key_for_each() {
+    let engine = Engine::get(Flavour::Containerd);
+    let scene = Scene::on(&engine);
+    let token = scene.oracle().token("TOKEN");
+    let mark = ImageName::new(&engine, "platforms");
+    scene.write("file", mark.as_str());
+    scene.write_secret("token.txt", token.value());
+    scene.write(".dockerignore", "token.txt\ntold.json\n");
+    scene.write("Dockerfile", "FROM scratch\nCOPY file /\n");
+    let platforms = &["--platform", "linux/amd64,linux/arm64"];
+    let [docker, ours] = [false, true].map(|ours| metadata(&scene, &engine, ours, ("min", platforms)));
+    // Buildx 0.29 looks in the wrong place of the record and writes nothing; a newer one writes a key for each platform.
+    if docker.as_object().is_some_and(|fields| !fields.is_empty()) {
+        assert_eq!(ours, docker);
+    }
+    let secret = [&platforms[..], &["--secret", "id=TOKEN,src=token.txt"]].concat();
+    let secret = metadata(&scene, &engine, true, ("min", &secret));
+    for told in [ours, secret] {
+        for platform in ["linux/amd64", "linux/arm64"] {
+            assert!(told[format!("buildx.build.provenance/{platform}")]["buildType"].is_string(), "{told}");
+        }
+        assert!(told["buildx.build.provenance"].is_null(), "{told}");
+    }
 }
 
 /// Makes a generator of lists of parts (SBOMs) that replaces docker's. It follows BuildKit's protocol

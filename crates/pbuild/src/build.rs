@@ -31,6 +31,7 @@ mod nodes;
 mod offers;
 mod outside;
 mod prepared;
+mod provenance;
 mod provider;
 mod push;
 mod readings;

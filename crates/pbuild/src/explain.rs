@@ -111,6 +111,10 @@ impl Explain for DefinitionError {
         match self {
             Self::Json(_) => diagnostic.help("`docker buildx bake --print` shows it"),
             Self::Unknown { .. } => diagnostic.help("leave it out: ignoring it would build something else"),
+            Self::RemoteFolder { .. } => diagnostic.help(
+                "folders can be taken from a git repository, as in `pbuild bake https://host/repository.git#branch`; `cwd://FOLDER` \
+                 is a folder here",
+            ),
             Self::RemoteDockerfile { .. } => diagnostic.help("name a file of the context"),
             Self::Nothing | Self::Kind { .. } | Self::Absent { .. } | Self::Circle { .. } => diagnostic,
         }

@@ -19,6 +19,7 @@ use crate::control::{CacheRecord, Control, Worker};
 use crate::error::{BuildError, BuildkitError, cause};
 use crate::failure::BuildFailure;
 use crate::filesync::{Counters, FileSync, TransferCount};
+use crate::history::{self, Provenance};
 use crate::request::{BuildRequest, Exporter, History, TargetContext};
 use crate::session::receive::Results;
 use crate::session::secrets::{AskedSecret, SecretGate};
@@ -178,6 +179,19 @@ impl Builder {
     /// not an error.
     pub async fn forget(&self, reference: &str) -> Result<(), BuildkitError> {
         self.control.clone().forget(reference).await
+    }
+
+    /// Reads the provenance of a build from the engine's record of it, one document for each platform. Without a
+    /// record there is none.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the connection fails, BuildKit refuses the request, or a document is damaged.
+    pub async fn provenance(&self, reference: &str) -> Result<Vec<Provenance>, BuildkitError> {
+        match self.control.clone().record(reference).await? {
+            Some(record) => history::provenance(record, &self.channel).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Builds as docker itself would: the frontend runs in the engine, and its result is exported unchanged.

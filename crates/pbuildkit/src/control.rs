@@ -113,6 +113,32 @@ impl Control {
         Ok(removed)
     }
 
+    /// Returns the engine's record of a build, or `None` if the engine keeps no records or has no record of this build.
+    pub(crate) async fn record(
+        &mut self,
+        reference: &str,
+    ) -> Result<Option<control::BuildHistoryRecord>, BuildkitError> {
+        let request = control::BuildHistoryRequest {
+            r#ref: reference.to_owned(),
+            early_exit: true,
+            ..control::BuildHistoryRequest::default()
+        };
+        let mut events = match self.0.listen_build_history(request).await {
+            Ok(events) => events.into_inner(),
+            Err(status) if status.code() == tonic::Code::Unimplemented => return Ok(None),
+            Err(status) => return Err(status.into()),
+        };
+        let mut record = None;
+        loop {
+            match events.message().await {
+                Ok(Some(event)) => record = event.record.or(record),
+                Ok(None) => return Ok(record),
+                Err(status) if status.code() == tonic::Code::Unimplemented => return Ok(None),
+                Err(status) => return Err(status.into()),
+            }
+        }
+    }
+
     pub(crate) async fn forget(&mut self, reference: &str) -> Result<(), BuildkitError> {
         let request = control::UpdateBuildHistoryRequest {
             r#ref: reference.to_owned(),

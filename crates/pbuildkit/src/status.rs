@@ -115,9 +115,27 @@ pub struct Warning {
     /// The address of a page that explains the warning.
     pub url: String,
     /// The file that the warning is about.
-    pub file: Option<String>,
+    pub file: Option<WarningFile>,
     /// The lines of the file that the warning is about.
     pub ranges: Vec<LineRange>,
+}
+
+/// The file that a warning is about.
+#[derive(Clone, PartialEq, Eq)]
+pub struct WarningFile {
+    /// The file's name, as the frontend writes it.
+    pub name: String,
+    /// The language of the file, such as `Dockerfile`.
+    pub language: String,
+    /// The content of the file.
+    pub text: Vec<u8>,
+}
+
+impl std::fmt::Debug for WarningFile {
+    /// Leaves out the content.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "WarningFile({}, {} bytes)", self.name, self.text.len())
+    }
 }
 
 /// A range of lines of a file. The first line of a file has number 1, and both ends belong to the range.
@@ -196,7 +214,11 @@ impl From<control::VertexWarning> for Warning {
             short: String::from_utf8_lossy(&warning.short).into_owned(),
             detail: warning.detail.iter().map(|line| String::from_utf8_lossy(line).into_owned()).collect(),
             url: warning.url,
-            file: warning.info.map(|info| info.filename),
+            file: warning.info.map(|info| WarningFile {
+                name: info.filename,
+                language: info.language,
+                text: info.data,
+            }),
             ranges: warning.ranges.iter().map(LineRange::of).collect(),
         }
     }

@@ -9,6 +9,7 @@
 use std::io::{self, Read as _};
 use std::path::PathBuf;
 
+use pbuildkit::Provenance;
 use pengine::{Engine, ImageStore};
 use pimage::{BlobFolder, BlobRequest, BlobStore as _, Digest, LooseBlob, Vouching};
 use serde_json::{Value, json};
@@ -61,6 +62,35 @@ impl Attached {
         Ok(blobs)
     }
 
+    /// Collects the provenance that is attached to an image. With images for several platforms, each document comes with
+    /// its platform.
+    ///
+    /// # Errors
+    /// Returns an error if any of the documents cannot be read or understood.
+    pub(crate) fn provenance(&self, image: &str) -> io::Result<Vec<Provenance>> {
+        let read = |digest: &str| -> io::Result<Value> { Ok(serde_json::from_slice(&self.read(digest)?)?) };
+        let index = read(image)?;
+        let images: Vec<&Value> = list(&index, "manifests").filter(|manifest| !is_attestation(manifest)).collect();
+        let mut found = Vec::new();
+        for attestation in list(&index, "manifests").filter(|manifest| is_attestation(manifest)) {
+            let about = &attestation["annotations"]["vnd.docker.reference.digest"];
+            let platform = images.iter().find(|image| image["digest"] == *about).map(|image| platform_of(image));
+            let manifest = read(digest_of(attestation)?)?;
+            for part in list(&manifest, "layers") {
+                let form = part["annotations"]["in-toto.io/predicate-type"].as_str().unwrap_or_default();
+                if !form.starts_with("https://slsa.dev/provenance/") {
+                    continue;
+                }
+                found.push(Provenance {
+                    platform: platform.clone().filter(|_| images.len() > 1),
+                    form: form.to_owned(),
+                    document: read(digest_of(part)?)?["predicate"].take(),
+                });
+            }
+        }
+        Ok(found)
+    }
+
     fn read(&self, digest: &str) -> io::Result<Vec<u8>> {
         let digest = Digest::parse(digest).ok_or(io::ErrorKind::InvalidData)?;
         let wanted = BlobRequest { digest, size: None, manifest: true };
@@ -80,6 +110,12 @@ fn list<'a>(document: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
 
 fn digest_of(descriptor: &Value) -> io::Result<&str> {
     descriptor.get("digest").and_then(Value::as_str).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Returns the platform of an image of an index: `linux/arm/v7`.
+fn platform_of(image: &Value) -> String {
+    let words = ["os", "architecture", "variant"].map(|word| image["platform"][word].as_str().unwrap_or_default());
+    words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join("/")
 }
 
 /// Returns whether an entry of an index is a document about an image, and not an image itself.
@@ -124,6 +160,29 @@ mod tests {
         }
         let (_folder, attached) = store(&[("a", "no document")]);
         assert!(attached.documents(&of("a")).is_err());
+    }
+
+    #[test]
+    fn provenance_comes_with_its_platform_if_there_are_several() {
+        let image = |digit: &str, architecture: &str| json!({"digest": of(digit), "platform": {"os": "linux", "architecture": architecture}});
+        let attestation = json!({"digest": of("2"), "annotations": {
+            "vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": of("1"),
+        }});
+        let form = "https://slsa.dev/provenance/v0.2";
+        let manifest = json!({"layers": [
+            {"digest": of("3"), "annotations": {"in-toto.io/predicate-type": "https://spdx.dev/Document"}},
+            {"digest": of("4"), "annotations": {"in-toto.io/predicate-type": form}},
+        ]});
+        let statement = json!({"predicateType": form, "predicate": {"buildType": "t"}}).to_string();
+        let one = json!({"manifests": [image("1", "amd64"), attestation]}).to_string();
+        let two = json!({"manifests": [image("1", "amd64"), attestation, image("5", "arm64")]}).to_string();
+        let manifest = manifest.to_string();
+        let (_folder, attached) = store(&[("a", &one), ("b", &two), ("2", &manifest), ("4", &statement)]);
+        for (index, platform) in [("a", None), ("b", Some("linux/amd64".to_owned()))] {
+            let document = json!({"buildType": "t"});
+            let found = attached.provenance(&of(index)).unwrap();
+            assert_eq!(found, [Provenance { platform, form: form.to_owned(), document }]);
+        }
     }
 
     #[test]

@@ -5,9 +5,11 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bollard::query_parameters::TagImageOptions;
 use pbuildkit::BuildResult;
+use pbuildkit::status::Warning;
 use serde_json::Value;
 
 use super::failure::DeliveryError;
+use super::provenance::Detail;
 use super::push::Push;
 use super::scene::Scene;
 use super::{joined_push, local_state, metadata_file};
@@ -32,6 +34,11 @@ pub(super) struct Cleared<'a> {
     /// The digests of the parts of an image that several nodes built. The list is empty if one node built the whole
     /// image.
     parts: Vec<String>,
+    /// The other parts of an image that several nodes built, if the nodes keep records of them: where each was built,
+    /// and under which reference.
+    others: Vec<(Scene<'a>, String)>,
+    /// The warnings of the frontend, not redacted.
+    warnings: Vec<Warning>,
     /// Whether standard output holds a result, so that nothing else may be written there.
     stdout_is_taken: bool,
 }
@@ -76,13 +83,31 @@ impl<'a> Cleared<'a> {
             (None, false) => BuilderDelivery::Nothing,
         };
         let stdout_is_taken = places.takes_standard_output();
-        let (record, parts) = (None, Vec::new());
-        Self { scene, image, places, caches, engine_delivery, builder_delivery, result, record, parts, stdout_is_taken }
+        Self {
+            scene,
+            image,
+            places,
+            caches,
+            engine_delivery,
+            builder_delivery,
+            result,
+            record: None,
+            parts: Vec::new(),
+            others: Vec::new(),
+            warnings: Vec::new(),
+            stdout_is_taken,
+        }
     }
 
     /// Adds the name of the record that the engine keeps of this build.
     pub(super) fn recorded(mut self) -> Self {
         self.record = Some(local_state::reference(&self.scene, &self.result.reference));
+        self
+    }
+
+    /// Adds the warnings of the frontend.
+    pub(super) fn warned(mut self, warnings: Vec<Warning>) -> Self {
+        self.warnings = warnings;
         self
     }
 
@@ -100,6 +125,10 @@ impl<'a> Cleared<'a> {
         for other in others {
             parts.push(digest(&other.result));
             places.push(other.places);
+            self.warnings.extend(other.warnings);
+            if other.record.is_some() {
+                self.others.push((other.scene, other.result.reference));
+            }
         }
         if self.builder_delivery == BuilderDelivery::Registry {
             self.parts = parts.into_iter().collect::<Option<_>>().ok_or(DeliveryError::NoImage)?;
@@ -169,12 +198,13 @@ impl<'a> Cleared<'a> {
         }
     }
 
-    /// Reports where the results are.
+    /// Reports where the results are, and describes them for `--metadata-file`.
     ///
     /// # Errors
     /// Returns an error if the image's ID cannot be written to its file.
-    pub(super) fn finish(self) -> Result<Delivered, Failure> {
+    pub(super) async fn finish(self, metadata_detail: Detail) -> Result<Delivered, Failure> {
         let Self { scene, image, mut builder_delivery, result, record, parts, stdout_is_taken, .. } = self;
+        let Self { others, warnings, .. } = self;
         if !parts.is_empty() {
             // The push of the index has been reported already.
             builder_delivery = BuilderDelivery::Nothing;
@@ -192,10 +222,19 @@ impl<'a> Cleared<'a> {
             false => Vec::new(),
         };
         let mut metadata = metadata_file::document(&result.exporter_response, &names);
+        let mut provenance = match (&record, &image) {
+            (Some(_), _) => metadata_detail.of_record(&scene, &result.reference).await,
+            (None, Some(image)) => metadata_detail.of_image(&scene, image.id()).await,
+            (None, None) => Vec::new(),
+        };
+        for (scene, reference) in &others {
+            provenance.extend(metadata_detail.of_record(scene, reference).await);
+        }
+        provenance.into_iter().for_each(|(key, document)| metadata[key] = document);
         if let Some(record) = record {
             metadata["buildx.build.ref"] = Value::String(record);
         }
-        Ok(Delivered { id, stdout_is_taken, metadata })
+        Ok(Delivered { id, stdout_is_taken, metadata, warnings })
     }
 
     /// Withdraws the build, because another one of its group is not clean or could not be delivered. Its files are
@@ -233,6 +272,8 @@ pub(super) struct Delivered {
     pub(super) stdout_is_taken: bool,
     /// The exporter's answer about the result, for `--metadata-file`.
     pub(super) metadata: Value,
+    /// The warnings of the frontend, not redacted.
+    pub(super) warnings: Vec<Warning>,
 }
 
 /// Gives the image its names.

@@ -93,6 +93,11 @@ impl Explain for PreparationError {
             ))
             .note("docker's own client says the same")
             .help("turn on the containerd image store, or name a builder that is none of the engine's with --builder"),
+            Self::NoIndex => {
+                usage("--annotation: index annotations not supported for single platform export".to_owned())
+                    .note("docker's own client says the same")
+                    .help("turn on the containerd image store, or leave out the type `index:`")
+            }
             Self::SeveralOutputs => usage("--output: this BuildKit has one output at a time".to_owned())
                 .help("build twice; the second is cached"),
             Self::NotProvable(what) => {

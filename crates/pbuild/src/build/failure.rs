@@ -31,6 +31,8 @@ pub(crate) enum PreparationError {
     ArchiveAndStore(String),
     /// The engine's image store does not export caches of this kind.
     CacheNotInThisStore(String),
+    /// An annotation of an index, and the engine's image store keeps images without one.
+    NoIndex,
     /// The engine's BuildKit makes only one output at a time.
     SeveralOutputs,
     /// The builder itself keeps or pushes the image, so pbuild could not search this part of the result.

@@ -12,6 +12,7 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use pscreen::progress::{ProgressMode, Summary};
 use pscreen::{Cancellation, Ending, Exit};
+use psecret::Redactor;
 use serde_json::{Map, Value};
 
 use super::cleared::{Cleared, Delivered, DeliveryStep};
@@ -21,6 +22,7 @@ use super::inner::InnerMember;
 use super::metadata_file;
 use super::nodes::{self, NodeShare};
 use super::prepared::Prepared;
+use super::provenance::Detail;
 use super::readings::{Member, Readings};
 use super::running::Ended;
 use super::screen::Screen;
@@ -39,18 +41,39 @@ pub(crate) struct Group {
 /// The form in which the delivered results are reported.
 #[derive(Debug)]
 enum Account {
-    /// One build. With `--quiet`, its image ID is printed. The metadata goes to this file, if there is one.
-    OfBuild(Option<PathBuf>),
+    /// One build. Its image ID is printed if the user wants nothing but that. The metadata goes to the file, if there is
+    /// one.
+    OfBuild {
+        /// The file of the metadata.
+        metadata: Option<PathBuf>,
+        /// Whether the image ID is printed.
+        prints_id: bool,
+    },
     /// The targets of a bake file. The metadata of all targets goes to this file, if there is one.
     OfTargets(Option<PathBuf>),
+}
+
+impl Account {
+    /// Returns the file that gets the metadata.
+    fn file(&self) -> Option<&PathBuf> {
+        match self {
+            Self::OfBuild { metadata: file, .. } | Self::OfTargets(file) => file.as_ref(),
+        }
+    }
+}
+
+/// Where the delivered results are told, and the redactor of everything that is told.
+struct Told<'a> {
+    account: &'a Account,
+    redactor: Redactor,
 }
 
 impl Group {
     /// Makes a group of one build.
     pub(crate) fn of_one(order: BuildOrder) -> Self {
-        let metadata = order.choices.files().metadata.clone();
+        let (metadata, prints_id) = (order.choices.files().metadata.clone(), order.choices.prints_id());
         let member = Member { target: None, order, secrets: BTreeMap::new(), inner: Vec::new() };
-        Self { members: vec![member], account: Account::OfBuild(metadata) }
+        Self { members: vec![member], account: Account::OfBuild { metadata, prints_id } }
     }
 
     /// Makes a group of targets. The metadata of all targets goes into one file.
@@ -73,6 +96,7 @@ impl Group {
                 let stale = |source| PreparationError::Stale { flag: "--metadata-file", file: file.clone(), source };
                 metadata_file::remove(file).map_err(stale)?;
             }
+            let account = &Told { account: &account, redactor: readings.redactor()? };
             let mut sites = CommonSites::new(edge);
             let mut pieces = Vec::new();
             for (number, member) in members.into_iter().enumerate() {
@@ -94,7 +118,7 @@ impl Group {
                 }
             }
             match clear(prepared, show, edge).await? {
-                Decision::Clean(cleared) => deliver(joined(cleared)?, &account, edge).await,
+                Decision::Clean(cleared) => deliver(joined(cleared)?, account, edge).await,
                 Decision::Refused(exit) => Ok(exit),
             }
         };
@@ -297,7 +321,7 @@ async fn run<'a>(
 /// from its result.
 async fn examine<'a>(build: Ended<'a>, summary: &Summary) -> Result<Option<Cleared<'a>>, Failure> {
     match build.conclude(summary).await? {
-        Some(finished) => Ok(Some(finished.examine().await?.clear().await?)),
+        Some((finished, warnings)) => Ok(Some(finished.examine().await?.clear().await?.warned(warnings))),
         None => Ok(None),
     }
 }
@@ -330,7 +354,7 @@ fn report(refusals: &[(&Edge, Failure)], withdrawn: &[String], edge: &Edge) -> E
 
 /// Delivers every build and reports the results. Each step is done for all builds before the next step begins. If a
 /// step fails, no build goes on to a later step, and images that have no name by then are removed.
-async fn deliver(mut parts: Vec<Part<'_, Cleared<'_>>>, account: &Account, edge: &Edge) -> Result<Exit, Failure> {
+async fn deliver(mut parts: Vec<Part<'_, Cleared<'_>>>, told: &Told<'_>, edge: &Edge) -> Result<Exit, Failure> {
     for step in DeliveryStep::ALL {
         let mut failed = None;
         for part in &mut parts {
@@ -346,25 +370,37 @@ async fn deliver(mut parts: Vec<Part<'_, Cleared<'_>>>, account: &Account, edge:
             return Ok(exit);
         }
     }
+    let detail = match told.account.file() {
+        Some(_) => Detail::of_process(),
+        None => Detail::Nothing,
+    };
     let mut documents = Map::new();
+    let mut warnings = Vec::new();
     for Part { target, edge: own, build, .. } in parts {
-        let Delivered { id, stdout_is_taken, metadata } = match build.finish() {
+        let delivered = match build.finish(detail).await {
             Ok(delivered) => delivered,
             Err(failure) => return Ok(failure.report(&own.stderr)),
         };
-        match account {
-            Account::OfTargets(_) => drop(documents.insert(target.unwrap_or_default(), metadata)),
-            Account::OfBuild(file) => {
+        let Delivered { id, stdout_is_taken, mut metadata, warnings: found } = delivered;
+        match told.account {
+            Account::OfTargets(_) => {
+                warnings.extend(found);
+                documents.insert(target.unwrap_or_default(), metadata);
+            }
+            Account::OfBuild { metadata: file, prints_id } => {
+                metadata_file::add_warnings(&mut metadata, &found, &told.redactor);
                 write_metadata(file.as_ref(), &metadata)?;
                 // As with docker, standard output gets nothing else if it gets an archive.
-                if edge.quiet && !stdout_is_taken {
+                if *prints_id && !stdout_is_taken {
                     edge.stdout.line(&id);
                 }
             }
         }
     }
-    if let Account::OfTargets(file) = account {
-        write_metadata(file.as_ref(), &Value::Object(documents))?;
+    if let Account::OfTargets(file) = told.account {
+        let mut document = Value::Object(documents);
+        metadata_file::add_warnings(&mut document, &warnings, &told.redactor);
+        write_metadata(file.as_ref(), &document)?;
     }
     Ok(Exit::Done)
 }

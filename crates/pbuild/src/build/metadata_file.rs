@@ -6,9 +6,12 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use serde_json::{Map, Value};
+use pbuildkit::status::{LineRange, Warning};
+use psecret::Redactor;
+use serde_json::{Map, Value, json};
 
 use crate::files::replace::replace;
+use crate::plan::comma_separated::truth;
 
 /// Makes the document of the file. BuildKit sends some answers as JSON in base64; the function decodes them, as
 /// docker does.
@@ -23,6 +26,61 @@ pub(crate) fn document(exporter_response: &BTreeMap<String, String>, names: &[St
         document.insert("image.name".to_owned(), Value::String(names.join(",")));
     }
     Value::Object(document)
+}
+
+/// Adds the warnings of a build, or of all builds of a group, if the environment asks for them.
+pub(super) fn add_warnings(document: &mut Value, warnings: &[Warning], redactor: &Redactor) {
+    let asked = std::env::var("BUILDX_METADATA_WARNINGS").ok();
+    if asked.as_deref().and_then(truth) == Some(true) && !warnings.is_empty() {
+        document["buildx.build.warnings"] = warnings_told(warnings, redactor);
+    }
+}
+
+/// Returns the warnings as buildx writes them: each once, whatever step it is about, and texts in base64. The texts are
+/// redacted before that.
+fn warnings_told(warnings: &[Warning], redactor: &Redactor) -> Value {
+    let text = |bytes: &[u8]| BASE64_STANDARD.encode(redactor.redact_bytes(bytes));
+    let mut told: Vec<(Map<String, Value>, &str)> = Vec::new();
+    for warning in warnings {
+        let mut fields = Map::new();
+        let mut add = |key: &str, value: Value| {
+            // Go leaves out what is empty.
+            let empty =
+                value.as_str() == Some("") || value.as_i64() == Some(0) || value.as_array().is_some_and(Vec::is_empty);
+            if !empty {
+                fields.insert(key.to_owned(), value);
+            }
+        };
+        add("level", warning.level.into());
+        add("short", text(warning.short.as_bytes()).into());
+        add("detail", warning.detail.iter().map(|line| text(line.as_bytes())).collect());
+        add("url", redactor.redact(&warning.url).into());
+        if let Some(file) = &warning.file {
+            let mut source = Map::new();
+            for (key, value) in [
+                ("filename", redactor.redact(&file.name)),
+                ("data", text(&file.text)),
+                ("language", redactor.redact(&file.language)),
+            ] {
+                if !value.is_empty() {
+                    source.insert(key.to_owned(), value.into());
+                }
+            }
+            add("sourceInfo", source.into());
+        }
+        let range = |range: &LineRange| json!({ "start": { "line": range.first }, "end": { "line": range.last } });
+        add("range", warning.ranges.iter().map(range).collect());
+        if told.iter().all(|(known, _)| known != &fields) {
+            told.push((fields, &warning.vertex));
+        }
+    }
+    let whole = |(mut fields, vertex): (Map<String, Value>, &str)| {
+        if !vertex.is_empty() {
+            fields.insert("vertex".to_owned(), vertex.into());
+        }
+        Value::Object(fields)
+    };
+    told.into_iter().map(whole).collect()
 }
 
 fn structured(text: &str) -> Option<Value> {
@@ -59,6 +117,8 @@ pub(super) fn remove(file: &Path) -> io::Result<()> {
 mod tests {
     use std::fs;
 
+    use pbuildkit::status::WarningFile;
+
     use super::*;
 
     #[test]
@@ -79,6 +139,39 @@ mod tests {
                 "image.name": "docker.io/library/a:1,b.example/c:2",
             })
         );
+    }
+
+    #[test]
+    fn warnings_are_told_once_and_without_values() {
+        let redactor = Redactor::builder().mask("TOKEN", b"canary-of-a-warning").build().unwrap();
+        let warning = |vertex: &str| Warning {
+            vertex: vertex.to_owned(),
+            level: 1,
+            short: "short".to_owned(),
+            detail: vec!["holds canary-of-a-warning".to_owned()],
+            url: String::new(),
+            file: Some(WarningFile {
+                name: "Dockerfile".to_owned(),
+                language: "Dockerfile".to_owned(),
+                text: b"RUN canary-of-a-warning".to_vec(),
+            }),
+            ranges: vec![LineRange { first: 1, last: 2 }],
+        };
+        let told = warnings_told(&[warning("sha256:1"), warning("sha256:2")], &redactor);
+        let coded = |text: &str| BASE64_STANDARD.encode(redactor.redact(text));
+        assert_eq!(
+            told,
+            json!([{
+                "vertex": "sha256:1",
+                "level": 1,
+                "short": BASE64_STANDARD.encode("short"),
+                "detail": [coded("holds canary-of-a-warning")],
+                "sourceInfo":
+                    { "filename": "Dockerfile", "language": "Dockerfile", "data": coded("RUN canary-of-a-warning") },
+                "range": [{ "start": { "line": 1 }, "end": { "line": 2 } }],
+            }])
+        );
+        assert!(!told.to_string().contains(&BASE64_STANDARD.encode("RUN canary-of-a-warning")));
     }
 
     #[test]

@@ -307,6 +307,10 @@ impl<'a> Prepared<'a> {
             let what = image.map_or_else(|| "attestations".to_owned(), |place| format!("--output {place}"));
             return Err(PreparationError::NotInThisStore(what).into());
         }
+        let of_index = self.extras.attestations.annotations().keys().any(|key| key.starts_with("annotation-index"));
+        if of_index && outputs.store().is_some() && scene.image_store().await? == Some(ImageStore::Layers) {
+            return Err(PreparationError::NoIndex.into());
+        }
         if let (Some(archive), Some(_)) = (image, outputs.store()) {
             // Each exporter makes its own image with its own attestations, and the builder reports the digest of only
             // one. The image that stays in the store without a name would be unknown, so it could be neither named

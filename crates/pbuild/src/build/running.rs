@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pbuildkit::status::StatusUpdate;
+use pbuildkit::status::{StatusUpdate, Warning};
 use pbuildkit::{AskedSecret, BuildError, BuildRequest, BuildResult, SecretAnswer};
 use pcli::BuildOutcome;
 use pscreen::progress::{FailedStep, ProgressMode, Summary};
@@ -121,14 +121,14 @@ impl<'a> Ended<'a> {
         }
     }
 
-    /// Reports the build after the screen has shown everything. Returns `None` if the build has no result only
-    /// because of another build of the group.
+    /// Reports the build after the screen has shown everything, and returns its result with the warnings of the
+    /// frontend. Returns `None` if the build has no result only because of another build of the group.
     ///
     /// # Errors
     /// Returns an error if the build failed, or if a secret was found before the result was returned.
-    pub(super) async fn conclude(self, summary: &Summary) -> Result<Option<Finished<'a>>, Failure> {
+    pub(super) async fn conclude(self, summary: &Summary) -> Result<Option<(Finished<'a>, Vec<Warning>)>, Failure> {
         let Self { scene, outputs, flags, pane, guarded, end } = self;
-        let ScreenAccount { failed, states } = pane.finish(summary).await;
+        let ScreenAccount { failed, states, warnings } = pane.finish(summary).await;
         let answer = match end {
             End::Answer(Err(BuildError::Transform(InjectionError::Withheld))) | End::Withdrawn => return Ok(None),
             End::Answer(answer) => answer,
@@ -137,7 +137,7 @@ impl<'a> Ended<'a> {
         let Some(Guarded { injection, context, before, attached, attestations, caches }) = guarded else {
             let result = answer.map_err(|error| BrokenBuild::uninjected(error, failed))?;
             let cleared = Cleared::without_secrets(scene, outputs, &flags, result)?.recorded();
-            return Ok(Some(Finished::Plain(Box::new(cleared))));
+            return Ok(Some((Finished::Plain(Box::new(cleared)), warnings)));
         };
         let (allowed, refused) = context.leaks().into_iter().partition::<Vec<_>, _>(|leak| leak.allowed);
         allowed.iter().for_each(|leak| scene.edge.stderr.warning(&leak.to_string()));
@@ -168,7 +168,7 @@ impl<'a> Ended<'a> {
         }
         let unsearched =
             Unsearched { scene, outputs, flags, caches, result, built, trace, attached, attestations, offers, doubts };
-        Ok(Some(Finished::Unsearched(Box::new(unsearched))))
+        Ok(Some((Finished::Unsearched(Box::new(unsearched)), warnings)))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use pbuildkit::status::{self, StatusUpdate};
+use pbuildkit::status::{self, StatusUpdate, Warning};
 use pscreen::Terminal;
 use pscreen::progress::{
     Event, FailedStep, LogNews, LogStream, Position, Progress, ProgressMode, StepNews, Summary, TransferNews,
@@ -29,6 +29,8 @@ pub(crate) struct ScreenAccount {
     pub(crate) failed: Option<FailedStep>,
     /// How the steps ended, by the digests of their vertices.
     pub(crate) states: BTreeMap<String, StepState>,
+    /// The warnings of the frontend, not redacted.
+    pub(crate) warnings: Vec<Warning>,
 }
 
 /// A screen that shows builds until [`Screen::finish`] is called and the senders of all builds are dropped.
@@ -51,6 +53,7 @@ struct Record {
     states: BTreeMap<String, StepState>,
     /// The digests of the vertices that failed, by their IDs on the screen.
     failed: BTreeMap<String, String>,
+    warnings: Vec<Warning>,
 }
 
 impl Screen {
@@ -98,11 +101,11 @@ impl Pane {
 
     /// Returns the account of the build after the screen has shown everything.
     pub(super) async fn finish(self, summary: &Summary) -> ScreenAccount {
-        let Record { states, failed } = self.translating.await.unwrap_or_default();
+        let Record { states, failed, warnings } = self.translating.await.unwrap_or_default();
         let own = |step: &&FailedStep| failed.contains_key(&step.id);
         let last = summary.failed.iter().rev().find(own).cloned();
         let failed = last.map(|step| FailedStep { id: failed[&step.id].clone(), ..step });
-        ScreenAccount { failed, states }
+        ScreenAccount { failed, states, warnings }
     }
 }
 
@@ -134,6 +137,7 @@ impl Mark {
 
 impl Record {
     fn note(&mut self, update: &StatusUpdate, mark: &Mark) {
+        self.warnings.extend_from_slice(&update.warnings);
         for vertex in &update.vertices {
             if vertex.error.is_some() {
                 self.failed.insert(mark.id(&vertex.digest), vertex.digest.clone());
@@ -187,7 +191,11 @@ fn translate(update: StatusUpdate, mark: &Mark) -> Vec<Event> {
             short: warning.short,
             detail: warning.detail,
             url: warning.url,
-            place: warning.file.zip(range).map(|(file, range)| Position { file, first: range.first, last: range.last }),
+            place: warning.file.zip(range).map(|(file, range)| Position {
+                file: file.name,
+                first: range.first,
+                last: range.last,
+            }),
         })
     });
     steps.chain(transfers).chain(logs).chain(warnings).collect()

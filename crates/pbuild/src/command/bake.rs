@@ -18,6 +18,10 @@ pub(crate) struct BakeArguments {
     #[command(flatten)]
     pub(crate) secrets: SecretArguments,
 
+    /// Show the log of buildx, where buildx itself answers
+    #[arg(short = 'D', long, hide = true)]
+    pub(crate) debug: bool,
+
     /// A bake or compose file, or `-` (repeatable)
     ///
     /// `-` is standard input. [default: the files that docker looks for]

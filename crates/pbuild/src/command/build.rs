@@ -233,7 +233,7 @@ pub(crate) struct OutputOptions {
     /// Put the image into the engine's store
     ///
     /// That is what happens without --output. Short for `--output type=docker`.
-    #[arg(long, conflicts_with = "push", help_heading = "Result")]
+    #[arg(long, help_heading = "Result")]
     pub(crate) load: bool,
 }
 
@@ -300,8 +300,10 @@ pub(crate) enum ProgressMode {
     /// One JSON object for each event, as BuildKit sends them, with secrets masked
     Rawjson,
     /// Nothing but the image ID
-    #[value(alias = "none")]
     Quiet,
+    /// Nothing
+    #[value(hide = true)]
+    None,
 }
 
 impl ProgressMode {
@@ -318,6 +320,7 @@ impl ProgressMode {
             Self::Tty => "tty",
             Self::Rawjson => "rawjson",
             Self::Quiet => "quiet",
+            Self::None => "none",
         }
     }
 }

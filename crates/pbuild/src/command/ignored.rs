@@ -16,6 +16,8 @@ pub(crate) struct IgnoredOptions {
     rm: Option<String>,
     #[arg(long, hide = true)]
     force_rm: bool,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    disable_content_trust: Option<String>,
     #[arg(long, hide = true)]
     isolation: Option<String>,
     #[arg(long, hide = true)]
@@ -40,13 +42,14 @@ impl IgnoredOptions {
     /// Returns the flags that were given and have no effect.
     pub(crate) fn given(&self) -> Vec<&'static str> {
         let Self { debug, compress, squash, rm, force_rm, isolation, security_opt, memory, memory_swap, .. } = self;
-        let Self { cpu_shares, cpu_period, cpu_quota, cpuset_cpus, cpuset_mems, .. } = self;
+        let Self { disable_content_trust, cpu_shares, cpu_period, cpu_quota, cpuset_cpus, cpuset_mems, .. } = self;
         [
             ("--debug", *debug),
             ("--compress", *compress),
             ("--squash", *squash),
             ("--rm", rm.is_some()),
             ("--force-rm", *force_rm),
+            ("--disable-content-trust", disable_content_trust.is_some()),
             ("--isolation", isolation.is_some()),
             ("--security-opt", !security_opt.is_empty()),
             ("--memory", memory.is_some()),

@@ -19,7 +19,8 @@ impl Outputs {
     /// Returns [`OutputError::NoStore`] if there is no such output.
     pub(crate) fn leave_store(&mut self, builder: &PlainBuilder) -> Result<(), OutputError> {
         match self.store.take() {
-            Some(Store { attributes, push: true, .. }) => {
+            Some(Store { attributes, push: true, load, .. }) => {
+                self.loads = load;
                 self.registry = Some(RegistryOutput::new(attributes, self.extent));
             }
             Some(Store { of_builder: true, .. }) => return Err(OutputError::NoStore(builder.name().to_owned())),

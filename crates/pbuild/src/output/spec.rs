@@ -16,6 +16,8 @@ pub(crate) enum Shorthand {
     None,
     /// `--push`.
     Push,
+    /// `--push` and `--load`.
+    PushAndLoad,
     /// `--load`.
     Load,
 }
@@ -27,6 +29,8 @@ pub(crate) struct Store {
     pub(super) attributes: BTreeMap<String, String>,
     /// Whether the image is pushed from the store.
     pub(super) push: bool,
+    /// Whether the image also comes into the engine, if another builder pushes it.
+    pub(super) load: bool,
     /// Whether the flag asks for the builder's store, of any kind (`type=image`), and not for the engine's
     /// (`type=docker`).
     pub(super) of_builder: bool,
@@ -84,6 +88,10 @@ impl Outputs {
         }
         match shorthand {
             Shorthand::Push => outputs.store.get_or_insert_default().push = true,
+            Shorthand::PushAndLoad => {
+                let store = outputs.store.get_or_insert_default();
+                (store.push, store.load) = (true, true);
+            }
             Shorthand::Load => {
                 outputs.store.get_or_insert_default();
             }

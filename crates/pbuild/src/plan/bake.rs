@@ -2,6 +2,7 @@
 
 mod definition;
 mod entitlement;
+mod origin;
 mod target;
 
 use std::collections::BTreeMap;
@@ -117,6 +118,7 @@ impl BakeOrder {
     pub(crate) fn whole(&self) -> Vec<OsString> {
         let BakeArguments { print, list, check, call, builder, progress, metadata_file, allowed, .. } = &self.arguments;
         let mut words: Vec<OsString> = vec!["bake".into()];
+        words.extend(self.arguments.debug.then(|| "--debug".into()));
         words.extend(print.then(|| "--print".into()));
         words.extend(check.then(|| "--check".into()));
         let progress = progress.map(ProgressWord::word);

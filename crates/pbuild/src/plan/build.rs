@@ -192,7 +192,8 @@ fn order(
     }
     let terminal = io::IsTerminal::is_terminal(&io::stdout());
     let shorthand = match (arguments.output.push, arguments.output.load) {
-        (true, _) => Shorthand::Push,
+        (true, true) => Shorthand::PushAndLoad,
+        (true, false) => Shorthand::Push,
         (false, true) => Shorthand::Load,
         (false, false) => Shorthand::None,
     };

@@ -69,6 +69,8 @@ pub(crate) struct Choices {
     allowed_frontends: Vec<String>,
     files: ResultFiles,
     show: ProgressMode,
+    /// Whether standard output gets the image's ID.
+    prints_id: bool,
 }
 
 /// The mistakes in the choice of the progress.
@@ -107,7 +109,7 @@ impl Choices {
             flags::ProgressMode::Plain => ProgressMode::Plain,
             flags::ProgressMode::Tty => ProgressMode::Tty,
             flags::ProgressMode::Rawjson => ProgressMode::RawJson,
-            flags::ProgressMode::Quiet => ProgressMode::Quiet,
+            flags::ProgressMode::Quiet | flags::ProgressMode::None => ProgressMode::Quiet,
         };
         Ok(Self {
             base: match arguments.search.audit_base {
@@ -119,6 +121,7 @@ impl Choices {
             allowed_frontends: arguments.search.allow_frontend.clone(),
             files: ResultFiles { image_id: arguments.iidfile.clone(), metadata: arguments.metadata_file.clone() },
             show,
+            prints_id: arguments.quiet || arguments.progress == Some(flags::ProgressMode::Quiet),
         })
     }
 
@@ -145,6 +148,11 @@ impl Choices {
     /// Returns the files that describe the result of the build.
     pub(crate) fn files(&self) -> &ResultFiles {
         &self.files
+    }
+
+    /// Returns whether standard output gets the image's ID.
+    pub(crate) fn prints_id(&self) -> bool {
+        self.prints_id
     }
 
     /// Returns how progress is shown.

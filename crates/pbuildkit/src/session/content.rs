@@ -190,22 +190,25 @@ struct Info {
     size: i64,
 }
 
+/// A request for a range of a blob.
 #[derive(Clone, PartialEq, prost::Message)]
-struct ReadRequest {
+pub(crate) struct ReadRequest {
     #[prost(string, tag = "1")]
-    digest: String,
+    pub(crate) digest: String,
     #[prost(int64, tag = "2")]
-    offset: i64,
+    pub(crate) offset: i64,
+    /// The length of the range. Zero stands for the rest of the blob.
     #[prost(int64, tag = "3")]
-    size: i64,
+    pub(crate) size: i64,
 }
 
+/// A piece of a blob.
 #[derive(Clone, PartialEq, prost::Message)]
-struct ReadResponse {
+pub(crate) struct ReadResponse {
     #[prost(int64, tag = "1")]
     offset: i64,
     #[prost(bytes = "bytes", tag = "2")]
-    data: Bytes,
+    pub(crate) data: Bytes,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -14,7 +14,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -45,8 +45,11 @@ struct Inner {
     /// The path of the destination, for messages.
     path: PathBuf,
     target: Target,
-    taken: AtomicBool,
-    complete: AtomicBool,
+    /// The number of transfers that began. A tree of several platforms comes in one transfer for each, all into the same
+    /// folder; a file comes in one.
+    begun: AtomicUsize,
+    /// The number of transfers that are complete.
+    complete: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -70,14 +73,15 @@ impl Receiver {
     }
 
     fn new(target: Target, path: &Path) -> Self {
-        let inner = Inner { path: path.to_owned(), target, taken: false.into(), complete: false.into() };
+        let inner = Inner { path: path.to_owned(), target, begun: 0.into(), complete: 0.into() };
         Self(Arc::new(inner))
     }
 
     /// Returns true if the whole result was received.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.0.complete.load(Ordering::Acquire)
+        let complete = self.0.complete.load(Ordering::Acquire);
+        complete > 0 && complete == self.0.begun.load(Ordering::Acquire)
     }
 
     /// Reports why the result cannot be written, and returns a status for the engine.
@@ -96,14 +100,15 @@ pub(crate) struct Results {
 }
 
 impl Results {
-    /// Returns the receiver that a call addresses. Each receiver is used only once.
+    /// Returns the receiver that a call addresses. A file is received only once.
     fn take(&self, headers: &http::HeaderMap) -> Option<Receiver> {
         let index = match headers.get(EXPORTER) {
             Some(index) => index.to_str().ok()?.parse().ok()?,
             None => 0_usize,
         };
         let receiver = self.receivers.get(index)?.as_ref()?;
-        (!receiver.0.taken.swap(true, Ordering::AcqRel)).then(|| receiver.clone())
+        let before = receiver.0.begun.fetch_add(1, Ordering::AcqRel);
+        (before == 0 || matches!(receiver.0.target, Target::Tree(_))).then(|| receiver.clone())
     }
 }
 
@@ -193,7 +198,7 @@ async fn take_file(receiver: &Receiver, mut pieces: Streaming<Piece>, trouble: &
         Err(_) => return Err(Status::internal("writing a result ended early")),
     }
     ended?;
-    receiver.0.complete.store(true, Ordering::Release);
+    receiver.0.complete.fetch_add(1, Ordering::AcqRel);
     Ok(())
 }
 
@@ -231,11 +236,18 @@ fn take_tree(receiver: &Receiver, mut packets: mpsc::Receiver<Packet>, answers: 
     let Target::Tree(folder) = &receiver.0.target else { return };
     // If nobody receives the answers, the build has ended, and it reports the reason.
     let answer = |packet| drop(answers.send(Ok(packet)));
-    let made = std::fs::DirBuilder::new().mode(0o700).create(folder).map_err(tree::End::from);
+    let made = match std::fs::DirBuilder::new().mode(0o700).create(folder) {
+        // Another transfer made it. No transfer writes into what another one made: `tree::take` takes as a parent only a
+        // folder that it made itself.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && receiver.0.begun.load(Ordering::Acquire) > 1 => {
+            Ok(())
+        }
+        made => made.map_err(tree::End::from),
+    };
     match made.and_then(|()| tree::take(folder, || packets.blocking_recv(), answer)) {
         Ok(()) => {
             // The flag is set before the last packet, because that packet lets the engine end its build.
-            receiver.0.complete.store(true, Ordering::Release);
+            receiver.0.complete.fetch_add(1, Ordering::AcqRel);
             let _ = answers.send(Ok(Packet::finish()));
             // The engine repeats the last packet.
             while packets.blocking_recv().is_some() {}

@@ -44,6 +44,14 @@ pub(crate) enum DefinitionError {
         /// The target.
         target: String,
     },
+    /// A folder of a fetched bake file has no address of its own.
+    #[error("target {target}: pbuild cannot take the folder {place:?} from the address of the bake file")]
+    RemoteFolder {
+        /// The target.
+        target: String,
+        /// The folder.
+        place: String,
+    },
     /// A target's Dockerfile is an address.
     #[error("target {target}: a Dockerfile from an address is not supported")]
     RemoteDockerfile {

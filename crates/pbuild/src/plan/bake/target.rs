@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::definition::{Attributes, DefinitionError};
 use super::entitlement::Needs;
+use super::origin::Origin;
 use crate::command::bake::BakeArguments;
 use crate::command::build::{
     AttestationOptions, BuildArguments, CacheOptions, CallOptions, OutputOptions, RecipeArguments, StepOptions,
@@ -39,11 +40,25 @@ impl Recipe {
     pub(super) fn new(mut target: Attributes<'_>, given: &BakeArguments) -> Result<Self, DefinitionError> {
         let name = target.target;
         let _ = target.text("description")?;
-        let context = target.text("context")?.unwrap_or_else(|| ".".to_owned());
+        let origin = Origin::of(&given.targets);
+        let placed = |place: String| match &origin {
+            None => Ok(place),
+            Some(origin) => {
+                origin.context(&place).ok_or_else(|| DefinitionError::RemoteFolder { target: name.to_owned(), place })
+            }
+        };
+        let context = match target.text("context")? {
+            // The printed definition has the address already, unless the address is that of a single file. The folders
+            // of a single file are meant from here.
+            Some(context) if context != "." => placed(context)?,
+            Some(_) | None => ".".to_owned(),
+        };
+        let from_here = origin.is_some() && context.starts_with(HERE);
         let context = context.strip_prefix(HERE).unwrap_or(&context).to_owned();
         let inline = target.text("dockerfile-inline")?;
         let dockerfile = target.text("dockerfile")?.unwrap_or_else(|| "Dockerfile".to_owned());
-        if is_remote(&dockerfile) {
+        // Buildx cannot take a Dockerfile from the address for files of this machine either.
+        if is_remote(&dockerfile) || (from_here && inline.is_none() && !dockerfile.starts_with(HERE)) {
             return Err(DefinitionError::RemoteDockerfile { target: name.to_owned() });
         }
         let file = match inline {
@@ -53,6 +68,7 @@ impl Recipe {
         let pairs = |entries: Vec<(String, String)>| entries.into_iter().map(|(name, value)| format!("{name}={value}"));
         let (mut named, mut inner) = (Vec::new(), Vec::new());
         for (context, place) in target.map("contexts")? {
+            let place = placed(place)?;
             match place.strip_prefix(TARGET) {
                 Some(base) => {
                     let wrong = || DefinitionError::Kind { target: name.to_owned(), name: "contexts" };
@@ -167,7 +183,9 @@ fn id(word: &str) -> String {
 /// Returns `None` for a plain `Dockerfile` that does not exist there, so that the build looks for its default.
 fn dockerfile_path(context: &str, dockerfile: &str) -> Option<String> {
     if let Some(here) = dockerfile.strip_prefix(HERE) {
-        return Some(here.to_owned());
+        // A relative path would be meant from the address.
+        let whole = std::path::absolute(here).ok().filter(|_| is_remote(context));
+        return Some(whole.map_or_else(|| here.to_owned(), |whole| whole.display().to_string()));
     }
     if is_remote(context) || Path::new(dockerfile).is_absolute() {
         return Some(dockerfile.to_owned());
