@@ -222,9 +222,9 @@ fn a_reader_that_goes_away_ends_exec_and_run_c14() {
     let app = App::new(&engine, "unread");
     app.manifest("");
     app.start();
-    let prun = app.scene.binary("prun");
+    let binaries = std::env::var("PBUILD_TEST_BINARIES").expect("PBUILD_TEST_BINARIES is not set: run scripts/test");
     for command in ["exec --", "run"] {
-        let words = format!("timeout 60 {} {command} sh -c yes | head -n 1; echo ${{PIPESTATUS[0]}}", prun.display());
+        let words = format!("timeout 60 {binaries}/prun {command} sh -c yes | head -n 1; echo ${{PIPESTATUS[0]}}");
         let words = words.replace("run sh", &format!("run {} sh", app.image.as_str()));
         let outcome = app.scene.tool("/bin/bash").args(["-c", &words]).run();
         outcome.expect_code(0).expect_stdout("y\n141\n");

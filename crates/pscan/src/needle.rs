@@ -261,15 +261,14 @@ fn merged(shapes: &[(usize, bool, Vec<Shape>)]) -> Vec<Wanted> {
             Some(last) => {
                 last.form = last.form.min(wanted.form);
                 last.weak &= wanted.weak;
-                if !last.subjects.contains(&wanted.subjects[0]) {
-                    last.subjects.extend(wanted.subjects);
-                }
+                last.subjects.extend(wanted.subjects);
             }
             None => merged.push(wanted),
         }
     }
     for wanted in &mut merged {
         wanted.subjects.sort_unstable();
+        wanted.subjects.dedup();
     }
     merged
 }

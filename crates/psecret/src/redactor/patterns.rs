@@ -1,6 +1,6 @@
 //! All forms in order, and the marks that replace them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use zeroize::Zeroizing;
@@ -93,10 +93,16 @@ impl Patterns {
             for (shape, shape_evidence) in shapes {
                 let (labels, evidence) = owners.entry(shape.expose()).or_default();
                 *evidence = (*evidence).max(*shape_evidence);
-                if !labels.contains(&label.as_str()) {
+                // One label's shapes follow each other, so this keeps the lists short; they are made unique below.
+                if labels.last() != Some(&label.as_str()) {
                     labels.push(label);
                 }
             }
+        }
+        // Thousands of variables may have the same value, so a list is not searched for each label.
+        for (labels, _) in owners.values_mut().filter(|(labels, _)| labels.len() > 1) {
+            let mut known = HashSet::new();
+            labels.retain(|label| known.insert(*label));
         }
         let heads: Vec<&[u8]> = owners.keys().map(|bytes| head_of(bytes)).collect();
         let most: usize = heads.iter().map(|head| head.len()).sum();

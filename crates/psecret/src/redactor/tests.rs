@@ -67,6 +67,8 @@ fn one_value_of_two_names_shows_both_s8() {
     let redactor = redactor(&[("ONE", b"abc12345"), ("TWO", b"abc12345")]);
     assert_eq!(redactor.redact("<abc12345>"), "<***ONE,TWO***>");
     assert_eq!(redactor.labels_in(b"x=abc12345"), ["ONE", "TWO"]);
+    let again = self::redactor(&[("ONE", b"abc12345"), ("TWO", b"abc12345"), ("ONE", b"abc12345")]);
+    assert_eq!(again.redact("<abc12345>"), "<***ONE,TWO***>");
 }
 
 #[test]
