@@ -4,7 +4,9 @@
 mod seen;
 
 use pcredential::{Ledger, Phase, ServiceRecord};
-use pstage::{Inventory, Journal, Logins, Need, Process, SealedGeneration, SealedService, ServiceStep, Setup, Step};
+use pstage::{
+    InstanceStep, Inventory, Journal, Logins, Need, Process, SealedGeneration, SealedService, ServiceStep, Setup, Step,
+};
 
 use crate::error::RunError;
 use crate::instance::roll::{Replacement, Roll};
@@ -74,6 +76,9 @@ impl Walk<'_> {
             for step in &steps {
                 let cancellation = self.services.edge.cancellation.clone();
                 cancellation.unless_cancelled(self.carry_out(step, roll)).await??;
+                if let Step::Instance(InstanceStep::Retire(_)) = step {
+                    roll.report(self.locked.newest_number()?);
+                }
             }
             roll.report(self.locked.newest_number()?);
         }
