@@ -195,8 +195,8 @@ impl Platform {
         let services = self.servers.iter().map(|(name, server)| {
             let sealed = &self.sealed[name];
             let accepts = |credential: u32| server.accepts.contains(&credential);
-            let is_ready = server.mode == Mode::Normal && accepts(sealed.credential)
-                || server.mode == Mode::Normal && sealed.next.is_some_and(accepts);
+            let known = [Some(sealed.credential), sealed.next];
+            let is_ready = server.mode == Mode::Normal && known.into_iter().flatten().any(accepts);
             let logins = tried
                 .contains(*name)
                 .then(|| Logins { current: accepts(sealed.credential), next: sealed.next.is_some_and(accepts) });
