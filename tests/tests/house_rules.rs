@@ -155,7 +155,7 @@ fn only_the_two_tools_link_the_edge() {
 
 #[test]
 fn the_dry_middle_knows_no_runtime_no_engine_and_no_command_line() {
-    for name in ["psecret", "pcredential", "pimage", "pscan", "pvault", "papp", "pllb"] {
+    for name in ["psecret", "pcredential", "pimage", "pscan", "pvault", "papp", "pllb", "pstage"] {
         let linked = linked(name);
         for forbidden in ["tokio", "bollard", "clap"] {
             assert!(!linked.contains(forbidden), "`{name}` links `{forbidden}`");

@@ -38,6 +38,7 @@ mod services;
 mod state;
 mod tell;
 mod values;
+mod walk;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -1,14 +1,14 @@
-//! Replaces a service's credential with its next one, while instances keep logging in.
+//! Carries out the steps that replace a service's credential with its next one, while instances keep logging in.
 //!
-//! Each step is sealed before it takes effect ([`pcredential::Stage`]). `prun start` and `prun services rotate` both
-//! continue from the sealed step. Every step can be repeated. The old credential is revoked only when every instance
-//! has the next one.
+//! [`pstage`] decides which step is next. Each stage is sealed before it takes effect ([`pcredential::Stage`]), and
+//! every step can be repeated.
 
 use std::time::Duration;
 
 use pcredential::probe::Login;
 use pcredential::{Ledger, ServiceRecord, Stage, Which, change, probe};
 use pengine::Engine;
+use pstage::Logins;
 
 use crate::edge::{Edge, now};
 use crate::error::RunError;
@@ -31,68 +31,74 @@ pub(crate) struct Rotation<'a> {
 }
 
 impl Rotation<'_> {
-    /// Makes every service that has a next credential accept both credentials, and seals that the next ones may be
-    /// published.
-    pub(crate) async fn enable(&self, ledger: &mut Ledger) -> Result<(), RunError> {
-        let under_way = |service: &&ServiceRecord| matches!(service.stage(), Some(Stage::Enabling | Stage::Publishing));
-        let names: Vec<String> =
-            ledger.services().iter().filter(under_way).map(|service| service.name().to_owned()).collect();
-        for service in ledger.services().iter().filter(under_way) {
-            // If a service accepts the next credential, a command that was killed has already changed it.
-            let changed = self.login(service, Which::Next).await? == Login::Done;
-            if !changed || !self.both(service).await? {
-                service::apply(self.host, self.project, service, &change::enable(service)).await?;
-                fault::point("rotation.enabled");
-                self.until(service, "does not take the new credential beside the old one", || self.both(service))
-                    .await?;
-            }
-            fault::point("rotation.verified");
-            self.edge.stderr.fact(service.name(), "new credential enabled, login verified");
+    /// Looks which of its two credentials a service accepts. Both, if a command that was killed has enabled the next
+    /// one.
+    pub(crate) async fn probe(&self, service: &ServiceRecord) -> Result<Logins, RunError> {
+        let (next, current) = self.logins(service).await?;
+        if (next, current) == (Login::Done, Login::Done) {
+            self.report_enabled(service);
         }
-        if !names.is_empty() {
-            names.iter().for_each(|name| ledger.advance(name, Stage::Publishing));
-            self.locked.seal_ledger(ledger).await?;
-            fault::point("rotation.published");
+        Ok(Logins { current: current == Login::Done, next: next == Login::Done })
+    }
+
+    /// Makes a service accept its next credential beside the current one.
+    pub(crate) async fn enable(&self, service: &ServiceRecord) -> Result<(), RunError> {
+        service::apply(self.host, self.project, service, &change::enable(service)).await?;
+        fault::point("rotation.enabled");
+        Ok(())
+    }
+
+    /// Waits until a service accepts both credentials.
+    pub(crate) async fn verify_enabled(&self, service: &ServiceRecord) -> Result<(), RunError> {
+        let both = (Login::Done, Login::Done);
+        self.until(service, both, "does not take the new credential beside the old one").await?;
+        self.report_enabled(service);
+        Ok(())
+    }
+
+    /// Seals the next stage of rotations.
+    pub(crate) async fn advance(&self, ledger: &mut Ledger, names: &[String], stage: Stage) -> Result<(), RunError> {
+        if stage == Stage::Revoking {
+            fault::point("rotation.rolled");
+        }
+        names.iter().for_each(|name| ledger.advance(name, stage));
+        self.locked.seal_ledger(ledger).await?;
+        match stage {
+            Stage::Enabling => {}
+            Stage::Publishing => fault::point("rotation.published"),
+            Stage::Revoking => fault::point("rotation.revoking"),
         }
         Ok(())
     }
 
-    /// Makes every service refuse its old credential. All instances must have the next credential by then.
-    pub(crate) async fn revoke(&self, ledger: &mut Ledger) -> Result<(), RunError> {
-        let names: Vec<String> = ledger
-            .services()
-            .iter()
-            .filter(|service| service.stage().is_some())
-            .map(|service| service.name().to_owned())
-            .collect();
-        if names.is_empty() {
-            return Ok(());
-        }
-        names.iter().for_each(|name| ledger.advance(name, Stage::Revoking));
-        self.locked.seal_ledger(ledger).await?;
-        fault::point("rotation.revoking");
-        for name in &names {
-            let Some(service) = ledger.service(name) else { continue };
-            // The files that the service reads at its next start are written first, so that no restart brings the old
-            // credential back.
-            service::fill(self.host, self.project, service).await?;
-            service::apply(self.host, self.project, service, &change::revoke(service)).await?;
-            fault::point("rotation.revoked");
-            self.until(service, "does not refuse the old credential", || self.next_alone(service)).await?;
-            self.edge.stderr.fact(name, "old credential revoked, login refused");
-        }
+    /// Makes a service refuse its old credential.
+    pub(crate) async fn revoke(&self, service: &ServiceRecord) -> Result<(), RunError> {
+        // The files that the service reads at its next start are written first, so that no restart brings the old
+        // credential back.
+        service::fill(self.host, self.project, service).await?;
+        service::apply(self.host, self.project, service, &change::revoke(service)).await?;
+        fault::point("rotation.revoked");
+        Ok(())
+    }
+
+    /// Waits until a service accepts its next credential alone.
+    pub(crate) async fn verify_refused(&self, service: &ServiceRecord) -> Result<(), RunError> {
+        self.until(service, (Login::Done, Login::Refused), "does not refuse the old credential").await?;
+        self.edge.stderr.fact(service.name(), "old credential revoked, login refused");
+        Ok(())
+    }
+
+    /// Seals that the next credentials are the only ones.
+    pub(crate) async fn finish(&self, ledger: &mut Ledger, names: &[String]) -> Result<(), RunError> {
         names.iter().for_each(|name| ledger.finish_rotation(name, now()));
         self.locked.seal_ledger(ledger).await?;
         fault::point("rotation.finished");
         Ok(())
     }
 
-    async fn both(&self, service: &ServiceRecord) -> Result<bool, RunError> {
-        Ok(self.logins(service).await? == (Login::Done, Login::Done))
-    }
-
-    async fn next_alone(&self, service: &ServiceRecord) -> Result<bool, RunError> {
-        Ok(self.logins(service).await? == (Login::Done, Login::Refused))
+    fn report_enabled(&self, service: &ServiceRecord) {
+        fault::point("rotation.verified");
+        self.edge.stderr.fact(service.name(), "new credential enabled, login verified");
     }
 
     /// Logs in with the next credential and with the current one.
@@ -105,14 +111,14 @@ impl Rotation<'_> {
         service::ask(self.host, &container, &probe::login(service, which), &mut Vec::new()).await
     }
 
-    async fn until<F: Future<Output = Result<bool, RunError>>>(
+    async fn until(
         &self,
         service: &ServiceRecord,
+        expected: (Login, Login),
         otherwise: &'static str,
-        look: impl Fn() -> F,
     ) -> Result<(), RunError> {
         for _ in 0..LOOKS {
-            if look().await? {
+            if self.logins(service).await? == expected {
                 return Ok(());
             }
             tokio::time::sleep(PAUSE).await;

@@ -1,7 +1,8 @@
-//! Brings the services of a project to the plan: adds them to the ledger, starts them, proves their credentials, and
-//! stops those that the plan does not have.
+//! Brings the services of a project to the plan: adds them to the ledger, and carries out the steps that start them,
+//! prove their credentials, and stop those that the plan does not have. [`pstage`] decides which step is next.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use bollard::models::ImageInspect;
 use pcredential::{Ledger, NewService, Phase, ServiceRecord};
@@ -14,7 +15,6 @@ use crate::error::command::CommandError;
 use crate::names::Project;
 use crate::plan::{Plan, PlannedService};
 use crate::service::{self, Effect};
-use crate::state::LockedState;
 use crate::values::external::Logins;
 
 /// The services of a project, and everything that is needed to bring them to the plan.
@@ -83,64 +83,73 @@ impl Services<'_> {
         }
     }
 
-    /// Makes sure that every service runs and accepts its credential. The ledger with the credentials must be sealed
-    /// before.
+    /// Finds the image of a service, and checks that nobody else uses its volume.
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`service::wait`] and of the engine. If an image is missing, nothing that runs is
-    /// touched.
-    pub(crate) async fn start(&mut self, locked: &LockedState<'_>) -> Result<(), RunError> {
-        let planned: Vec<&ServiceRecord> =
-            self.ledger.services().iter().filter(|service| self.plan.wants(service.name())).collect();
-        let mut found: Vec<ImageInspect> = Vec::new();
-        for service in &planned {
-            let image = images::find(self.host, service.image(), &self.edge.stderr).await;
-            found.push(image.map_err(|error| error.of_service(service.name()))?);
-            check_volume(self.host, self.project, service.volume()).await?;
-        }
-        containers::ensure_network(self.host, self.project).await?;
-        for (service, image) in planned.iter().zip(&found) {
-            let started = service::start(self.host, self.project, self.ledger, service, image).await?;
-            self.report(service, started);
-        }
-        let waited_for: RefCell<Vec<&str>> = RefCell::new(planned.iter().map(|service| service.name()).collect());
-        let waits = planned.iter().map(|service| async {
-            let took = service::wait(
-                self.host,
-                self.project,
-                service,
-                self.plan.service_patience(),
-                self.edge.stderr.redactor(),
-            )
-            .await?;
+    /// Returns an error if the image is missing, and [`CommandError::VolumeInUse`].
+    pub(crate) async fn check(&self, service: &ServiceRecord) -> Result<ImageInspect, RunError> {
+        let image = images::find(self.host, service.image(), &self.edge.stderr).await;
+        let image = image.map_err(|error| error.of_service(service.name()))?;
+        check_volume(self.host, self.project, service.volume()).await?;
+        Ok(image)
+    }
+
+    /// Makes sure that the project's network is there.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of the engine.
+    pub(crate) async fn ensure_network(&self) -> Result<(), RunError> {
+        containers::ensure_network(self.host, self.project).await
+    }
+
+    /// Makes sure that a service runs. The ledger with its credential must be sealed before.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of the engine.
+    pub(crate) async fn start(&self, service: &ServiceRecord, image: &ImageInspect) -> Result<(), RunError> {
+        let started = service::start(self.host, self.project, self.ledger, service, image).await?;
+        self.report(service, started);
+        Ok(())
+    }
+
+    /// Waits until a login works in each of these services.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`service::wait`].
+    pub(crate) async fn await_logins(&self, names: &[String]) -> Result<(), RunError> {
+        let waited_for: RefCell<Vec<&String>> = RefCell::new(names.iter().collect());
+        let waits = names.iter().filter_map(|name| self.ledger.service(name)).map(|service| async {
+            let took = self.wait(service).await?;
             waited_for.borrow_mut().retain(|name| *name != service.name());
             Ok::<_, RunError>(format!("{} {}", service.name(), pscreen::words::seconds(took)))
         });
         let seconds = self.plan.service_patience().as_secs();
-        let what = || format!("{} until a login works, at most {seconds}s", waited_for.borrow().join(", "));
+        let what = || {
+            let names: Vec<&str> = waited_for.borrow().iter().map(|name| name.as_str()).collect();
+            format!("{} until a login works, at most {seconds}s", names.join(", "))
+        };
         let ready = self.edge.patiently(what, futures::future::try_join_all(waits)).await?;
-        if !ready.is_empty() {
-            self.edge.stderr.fact("ready", &ready.join(" · "));
-        }
-        let name_of = |service: &&&ServiceRecord| service.name().to_owned();
-        let proven: Vec<String> =
-            planned.iter().filter(|service| !service.is_settled()).map(|service| name_of(&service)).collect();
-        if proven.is_empty() {
-            return Ok(());
-        }
-        let is_reset = |service: &&&ServiceRecord| service.phase() == Phase::Resetting;
-        let reset: Vec<String> = planned.iter().filter(is_reset).map(|service| name_of(&service)).collect();
-        proven.iter().for_each(|name| self.ledger.prove(name));
-        locked.seal_ledger(self.ledger).await?;
-        // A service that set new passwords was started in a special way. It is started again in the normal way.
-        for service in self.ledger.services().iter().filter(|service| reset.contains(&service.name().to_owned())) {
-            let image = images::find(self.host, service.image(), &self.edge.stderr).await?;
-            service::start(self.host, self.project, self.ledger, service, &image).await?;
-            service::wait(self.host, self.project, service, self.plan.service_patience(), self.edge.stderr.redactor())
-                .await?;
-        }
+        self.edge.stderr.fact("ready", &ready.join(" · "));
         Ok(())
+    }
+
+    /// Starts a service again in the normal way. While it set new passwords, it was started in a special way.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`service::wait`] and of the engine.
+    pub(crate) async fn restart(&self, service: &ServiceRecord, image: &ImageInspect) -> Result<(), RunError> {
+        service::start(self.host, self.project, self.ledger, service, image).await?;
+        self.wait(service).await.map(drop)
+    }
+
+    async fn wait(&self, service: &ServiceRecord) -> Result<Duration, RunError> {
+        let (patience, redactor) = (self.plan.service_patience(), self.edge.stderr.redactor());
+        service::wait(self.host, self.project, service, patience, redactor).await
     }
 
     fn report(&self, service: &ServiceRecord, started: Effect) {
@@ -163,23 +172,18 @@ impl Services<'_> {
         self.edge.stderr.fact("service", &text);
     }
 
-    /// Stops the services that are no longer part of the plan. Their data and credentials stay.
+    /// Stops a service that is no longer part of the plan. Its data and its credential stay.
     ///
     /// # Errors
     ///
     /// Returns [`RunError::Engine`].
-    pub(crate) async fn retire(&self) -> Result<(), RunError> {
-        for service in self.ledger.services().iter().filter(|service| !self.plan.wants(service.name())) {
-            let container = self.project.service(service.name());
-            if containers::inspect(self.host, self.project, &container).await?.is_some() {
-                service::stop(self.host, self.project, service.name()).await?;
-                let what = match service.external() {
-                    None => format!("stopped; its volume {} and its credential stay", service.volume()),
-                    Some(_) => "left alone; its credential stays".to_owned(),
-                };
-                self.edge.stderr.fact("service", &format!("{:<7} {what}", service.name()));
-            }
-        }
+    pub(crate) async fn remove(&self, service: &ServiceRecord) -> Result<(), RunError> {
+        service::stop(self.host, self.project, service.name()).await?;
+        let what = match service.external() {
+            None => format!("stopped; its volume {} and its credential stay", service.volume()),
+            Some(_) => "left alone; its credential stays".to_owned(),
+        };
+        self.edge.stderr.fact("service", &format!("{:<7} {what}", service.name()));
         Ok(())
     }
 }

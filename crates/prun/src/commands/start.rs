@@ -15,8 +15,7 @@ use crate::commands::unit::Unit;
 use crate::edge::{Edge, Failure, now};
 use crate::engine::{containers, images};
 use crate::error::RunError;
-use crate::fault;
-use crate::instance::roll::{self, Instances, Replacement, Roll};
+use crate::instance::roll::{self, Instances, Parts, Replacement, Roll};
 use crate::instance::sweep::sweep;
 use crate::instance::{self, forwarder};
 use crate::names::Project;
@@ -26,7 +25,6 @@ use crate::plan::record::Record;
 use crate::plan::request::StartRequest;
 use crate::plan::{Goal, Plan};
 use crate::project::{connect_to_deliver, manifest};
-use crate::rotation::Rotation;
 use crate::services::Services;
 use crate::state::caller::Caller;
 use crate::state::document::Document;
@@ -35,6 +33,7 @@ use crate::values::composition;
 use crate::values::external::{self, Logins};
 use crate::values::generation::{Generation, Origin, Variable};
 use crate::values::masks;
+use crate::walk::{App, Seen, Walk};
 
 /// Starts the app, or updates the running app.
 ///
@@ -110,6 +109,8 @@ pub(crate) struct Start {
     pub(crate) instances: Instances,
     /// The logins for external services. Only a start from the manifest has them.
     pub(crate) logins: Logins,
+    /// What this command has seen of the services and instances.
+    pub(crate) seen: Seen,
 }
 
 impl Start {
@@ -203,7 +204,8 @@ impl Start {
         let record = record.with_added(&added).with_empty(&resolution.empty);
         let project = Project::new(plan.project(), ledger.owner());
         let instances = Instances::Keep;
-        let start = Self { project, host, plan, record, user, ledger, edge, instances, logins };
+        let seen = Seen::default();
+        let start = Self { project, host, plan, record, user, ledger, edge, instances, logins, seen };
         Ok((start, state, current))
     }
 
@@ -238,7 +240,8 @@ impl Start {
         let redactor = masks::redactor(Some(&ledger), &current.variables, &current.record)?;
         let (edge, project) = (edge.redacting(&redactor), Project::new(plan.project(), ledger.owner()));
         let (record, instances, logins) = (current.record.clone(), Instances::Keep, Logins::default());
-        Ok(Self { host, project, plan, record, user, ledger, edge, instances, logins })
+        let seen = Seen::default();
+        Ok(Self { host, project, plan, record, user, ledger, edge, instances, logins, seen })
     }
 
     fn variables(&self) -> Result<Vec<Variable>, RunError> {
@@ -265,16 +268,15 @@ impl Start {
         if changed {
             locked.seal_ledger(&self.ledger).await?;
         }
-        cancellation.unless_cancelled(self.services().start(locked)).await??;
-        cancellation.unless_cancelled(self.enable(locked)).await??;
+        self.walk(locked).prepare().await?;
         let variables = self.masked_variables()?;
         Ok((image, variables))
     }
 
     /// Makes services and instances run as the plan says, and finishes a rotation that an earlier command began.
     pub(crate) async fn run(&mut self, locked: &LockedState<'_>, current: Option<Generation>) -> Result<Exit, Failure> {
-        let cancellation = self.edge.cancellation.clone();
-        roll::check_age(&self.host, &self.project, locked.newest_number()?).await?;
+        let newest = locked.newest_number()?;
+        roll::check_age(&self.host, &self.project, newest).await?;
         let (image, variables) = self.prepare(locked).await?;
         // Only a project's first start says so, once.
         let is_unit_advised = current.is_none()
@@ -282,23 +284,23 @@ impl Start {
             && self.host.endpoint().is_local()
             && Unit::of_process().is_advised();
         sweep(&self.host, &self.project).await?;
-        let roll = Roll {
-            host: &self.host,
-            project: &self.project,
-            plan: &self.plan,
-            ledger: &self.ledger,
-            image: &image,
-            record: &self.record,
-            instances: self.instances,
-            edge: &self.edge,
+        let next = Generation {
+            number: newest + 1,
+            created: now(),
+            by: Some(locked.by()),
+            digest: roll::digest(&self.ledger, &self.plan, &image, &variables),
+            image: image.id.clone(),
+            variables,
+            record: self.record.clone(),
         };
-        let change = roll.run(locked, current, variables).await?;
-        fault::point("rotation.rolled");
-        cancellation.unless_cancelled(self.revoke(locked)).await??;
-        self.services().retire().await?;
+        let after = match (self.instances, &current) {
+            (Instances::Replace, Some(current)) => current.number,
+            (Instances::Replace | Instances::Keep, _) => 0,
+        };
+        let change = self.settle(locked, App::Runs, &image, after, current, next).await?;
         match change {
             Replacement::None => self.edge.stderr.line("nothing to change: the app runs as it should"),
-            Replacement::Checked | Replacement::Restored | Replacement::Replaced => {}
+            Replacement::Checked | Replacement::Rolled => {}
         }
         for address in forwarder::addresses(&self.host, &self.project).await? {
             let of = match (&address.process, self.plan.processes()) {
@@ -313,16 +315,6 @@ impl Start {
         Ok(Exit::Done)
     }
 
-    async fn enable(&mut self, locked: &LockedState<'_>) -> Result<(), RunError> {
-        let rotation = Rotation { host: &self.host, project: &self.project, locked, edge: &self.edge };
-        rotation.enable(&mut self.ledger).await
-    }
-
-    async fn revoke(&mut self, locked: &LockedState<'_>) -> Result<(), RunError> {
-        let rotation = Rotation { host: &self.host, project: &self.project, locked, edge: &self.edge };
-        rotation.revoke(&mut self.ledger).await
-    }
-
     /// Rotates credentials while the app does not run. It starts the services for the rotation, and seals a
     /// generation with the next credentials for the next start.
     pub(crate) async fn rotate_services(
@@ -330,17 +322,43 @@ impl Start {
         locked: &LockedState<'_>,
         current: Generation,
     ) -> Result<(), Failure> {
-        let cancellation = self.edge.cancellation.clone();
         self.masked_variables()?;
-        cancellation.unless_cancelled(self.services().start(locked)).await??;
-        cancellation.unless_cancelled(self.enable(locked)).await??;
+        self.walk(locked).prepare().await?;
         let variables = self.masked_variables()?;
-        let number = current.number + 1;
-        // An empty digest differs from every other one, so the next start makes a new generation.
-        let next = Generation { number, digest: String::new(), variables, created: now(), ..current };
-        locked.seal_generation(&next).await?;
-        cancellation.unless_cancelled(self.revoke(locked)).await??;
+        let next = Generation {
+            number: locked.newest_number()? + 1,
+            created: now(),
+            // An empty digest differs from every other one, so the next start makes a new generation.
+            digest: String::new(),
+            image: current.image.clone(),
+            variables,
+            record: current.record.clone(),
+        };
+        let (image, after) = (ImageInspect::default(), current.number);
+        self.settle(locked, App::Stopped, &image, after, Some(current), next).await?;
         Ok(())
+    }
+
+    /// Makes everything run as needed, with the generation `current` or with `next`, and not with the one of the number
+    /// `after`.
+    async fn settle(
+        &mut self,
+        locked: &LockedState<'_>,
+        app: App,
+        image: &ImageInspect,
+        after: u64,
+        current: Option<Generation>,
+        next: Generation,
+    ) -> Result<Replacement, RunError> {
+        let Self { host, project, plan, record, ledger, edge, logins, seen, .. } = self;
+        let mut roll = Roll::new(Parts { host, project, plan, image, record, edge }, current, next);
+        let services = Services { host, project, plan, ledger, edge, logins };
+        Walk { services, locked, seen }.settle(&mut roll, app, after).await
+    }
+
+    fn walk<'a>(&'a mut self, locked: &'a LockedState<'_>) -> Walk<'a> {
+        let Self { host, project, plan, ledger, edge, logins, seen, .. } = self;
+        Walk { services: Services { host, project, plan, ledger, edge, logins }, locked, seen }
     }
 
     /// Returns the services, with everything that is needed to bring them to the plan.

@@ -46,9 +46,7 @@ pub(crate) async fn ensure(
         };
     }
     let image = holder::image(host).await?;
-    let text = |route: &Route| format!("{} {} {}", route.port, route.process, route.listen);
-    let texts: Vec<String> = routes.iter().map(text).chain([image.clone()]).collect();
-    let digest = ledger.digest(texts.iter().map(String::as_bytes));
+    let digest = configuration(ledger, routes);
     let retired = format!("{name}.old");
     match &existing {
         Some(container) => {
@@ -74,6 +72,39 @@ pub(crate) async fn ensure(
         (Ok(()), false) => {}
     }
     published
+}
+
+/// Computes the digest of everything that the forwarder's container is made of.
+fn configuration(ledger: &Ledger, routes: &[Route]) -> String {
+    let text = |route: &Route| format!("{} {} {}", route.port, route.process, route.listen);
+    let texts: Vec<String> = routes.iter().map(text).chain([holder::image_name()]).collect();
+    ledger.digest(texts.iter().map(String::as_bytes))
+}
+
+/// Looks whether the forwarder publishes the ports of these routes, and whether connections go to these instances of
+/// the generation `number`.
+///
+/// # Errors
+///
+/// Returns [`RunError::Foreign`] or [`RunError::Engine`].
+pub(crate) async fn look(
+    host: &Engine,
+    project: &Project,
+    ledger: &Ledger,
+    routes: &[Route],
+    number: u64,
+    targets: &[Target],
+) -> Result<pstage::Edge, RunError> {
+    let name = project.forwarder();
+    let Some(container) = containers::inspect(host, project, &name).await? else {
+        return Ok(pstage::Edge::Closed);
+    };
+    let labels = container.config.as_ref().and_then(|config| config.labels.as_ref());
+    let is_same = !routes.is_empty()
+        && names::label(labels, names::CONFIGURATION) == Some(&configuration(ledger, routes))
+        && containers::is_running(&container)
+        && containers::file(host, &name, pshim::TARGETS_FILE).await.as_deref() == Some(list(targets).as_bytes());
+    Ok(if is_same { pstage::Edge::At(number) } else { pstage::Edge::Astray })
 }
 
 async fn publish(
@@ -204,12 +235,7 @@ impl Target {
 ///
 /// Returns [`RunError::Engine`].
 pub(crate) async fn point(host: &Engine, project: &Project, targets: &[Target]) -> Result<(), RunError> {
-    let mut list = String::new();
-    if let Some(interval) = targets.iter().filter_map(|target| target.interval).min() {
-        list.push_str(&format!("every {}\n", interval.as_millis().clamp(200, 100_000_000)));
-    }
-    targets.iter().for_each(|target| target.write(&mut list));
-    list.push_str("end\n");
+    let list = list(targets);
     let name = pshim::TARGETS_FILE.trim_start_matches('/').to_owned();
     let file = File { name, content: list.as_bytes(), mode: 0o444, owner: 0 };
     holder::upload(host, &project.forwarder(), "/", &[file]).await
@@ -225,6 +251,17 @@ pub(crate) async fn drained(host: &Engine, project: &Project, containers: &[Stri
     let forwarder = project.forwarder();
     let run = inside::run(host, &forwarder, &command, &[]);
     let _ = tokio::time::timeout(DRAINING + GRACE, run).await;
+}
+
+/// Writes the list that the forwarder reads.
+fn list(targets: &[Target]) -> String {
+    let mut list = String::new();
+    if let Some(interval) = targets.iter().filter_map(|target| target.interval).min() {
+        list.push_str(&format!("every {}\n", interval.as_millis().clamp(200, 100_000_000)));
+    }
+    targets.iter().for_each(|target| target.write(&mut list));
+    list.push_str("end\n");
+    list
 }
 
 /// An address at which a published port is reached.

@@ -38,7 +38,7 @@ pub(crate) const PROGRAM: &str = "/shim";
 /// Returns [`RunError::Architecture`] if this prun has no entrypoint for the architecture of the engine's machine,
 /// and [`RunError::Engine`] if a request fails.
 pub(crate) async fn image(host: &Engine) -> Result<String, RunError> {
-    let name = format!("prun/shim:{}", shim::digest());
+    let name = image_name();
     match host.docker().inspect_image(&name).await {
         Ok(_) => return Ok(name),
         Err(error) if !is_missing(&error) => return Err(engine(|| "look at the image of the holder")(error)),
@@ -52,6 +52,11 @@ pub(crate) async fn image(host: &Engine) -> Result<String, RunError> {
     Ok(name)
 }
 
+/// Returns the name of the image of holders and forwarders.
+pub(crate) fn image_name() -> String {
+    format!("prun/shim:{}", shim::digest())
+}
+
 /// Chooses the entrypoint for the engine's machine.
 async fn entrypoint(host: &Engine) -> Result<&'static [u8], RunError> {
     let version = host.docker().version().await.map_err(engine(|| "ask the engine for its architecture"))?;
@@ -62,7 +67,7 @@ async fn entrypoint(host: &Engine) -> Result<&'static [u8], RunError> {
 /// Removes the image. If another project uses the image, the engine refuses, and the image stays.
 pub(crate) async fn remove_image(host: &Engine) {
     let options = None::<bollard::query_parameters::RemoveImageOptions>;
-    let _ = host.docker().remove_image(&format!("prun/shim:{}", shim::digest()), options, None).await;
+    let _ = host.docker().remove_image(&image_name(), options, None).await;
 }
 
 /// A container that keeps a tmpfs volume alive.

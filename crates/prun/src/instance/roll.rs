@@ -1,15 +1,15 @@
-//! The change from one generation of instances to the next: the new instances start first, and the old ones are
-//! removed when the new ones are healthy.
+//! Carries out the steps from one generation of instances to the next. [`pstage`] decides which step is next: the new
+//! instances start first, and the old ones are removed when the new ones are healthy.
 
-use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use bollard::models::{ContainerUpdateBody, ImageInspect};
+use bollard::models::{ContainerUpdateBody, ImageInspect, RestartPolicy, RestartPolicyNameEnum};
 use pcredential::Ledger;
 use pengine::Engine;
+use pstage::{Instance, InstanceStep, Standing};
 
-use crate::edge::{Edge, now};
+use crate::edge::Edge;
 use crate::engine::containers;
 use crate::error::{RunError, engine};
 use crate::fault;
@@ -32,36 +32,53 @@ use crate::values::generation::{Generation, Variable};
 const GRACE: Duration = Duration::from_secs(10);
 
 /// The change that a roll made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Replacement {
     /// Everything ran as planned, so nothing changed.
+    #[default]
     None,
     /// The instances stayed, and succeeded in a new health check.
     Checked,
-    /// Missing instances of the same generation were started.
-    Restored,
-    /// A new generation took the place of the old one.
-    Replaced,
+    /// Instances were started, of a new generation or missing ones of the same.
+    Rolled,
 }
 
-/// Everything that a roll needs.
-pub(crate) struct Roll<'a> {
+/// Everything that the steps of a roll need.
+#[derive(Clone, Copy)]
+pub(crate) struct Parts<'a> {
     /// The engine.
     pub(crate) host: &'a Engine,
     /// The project.
     pub(crate) project: &'a Project,
     /// The plan.
     pub(crate) plan: &'a Plan,
-    /// The services and their credentials.
-    pub(crate) ledger: &'a Ledger,
     /// The app's image.
     pub(crate) image: &'a ImageInspect,
     /// The order and the manifest of the start.
     pub(crate) record: &'a Record,
-    /// Whether instances that are as planned are replaced too.
-    pub(crate) instances: Instances,
     /// The printers and the cancellation.
     pub(crate) edge: &'a Edge,
+}
+
+/// A roll in progress.
+pub(crate) struct Roll<'a> {
+    parts: Parts<'a>,
+    /// The sealed generation.
+    current: Option<Generation>,
+    /// The generation that is sealed next, if instances cannot stay as they are.
+    next: Option<Generation>,
+    /// The digest of everything that the instances are made of.
+    digest: String,
+    /// The plan of the generation that ran before.
+    plan_before: Option<Plan>,
+    /// How long an instance without a health check must run.
+    steady: Duration,
+    /// The change so far.
+    replacement: Replacement,
+    /// The processes whose instances were healthy, and were not reported yet.
+    healthy: BTreeSet<String>,
+    /// How many instances were retired, and were not reported yet.
+    retired: usize,
 }
 
 /// Whether instances that are as planned are replaced.
@@ -83,103 +100,310 @@ pub(crate) fn digest(ledger: &Ledger, plan: &Plan, image: &ImageInspect, variabl
     ledger.digest([&sealed[..], rest.as_bytes()])
 }
 
-impl Roll<'_> {
-    /// Makes the instances run as the plan says. If that fails or is cancelled, the old instances still run.
+impl<'a> Roll<'a> {
+    /// Prepares the steps. `current` is the sealed generation, and `next` is the one after it.
+    pub(crate) fn new(parts: Parts<'a>, current: Option<Generation>, next: Generation) -> Self {
+        let plan_before = current.as_ref().and_then(|current| current.record.plan().ok());
+        Self {
+            parts,
+            current,
+            digest: next.digest.clone(),
+            next: Some(next),
+            plan_before,
+            steady: Duration::ZERO,
+            replacement: Replacement::default(),
+            healthy: BTreeSet::new(),
+            retired: 0,
+        }
+    }
+
+    /// Returns the sealed generation.
+    pub(crate) fn current(&self) -> Option<&Generation> {
+        self.current.as_ref()
+    }
+
+    /// Returns the digest of everything that the instances are made of.
+    pub(crate) fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Returns whether a generation was sealed with the order and the manifest of this start.
+    pub(crate) fn is_recorded(&self, generation: &Generation) -> bool {
+        generation.record == *self.parts.record
+    }
+
+    /// Returns what was done so far.
+    pub(crate) fn replacement(&self) -> Replacement {
+        self.replacement
+    }
+
+    /// Returns whether a process has a health check that the sealed generation was not started with.
+    pub(crate) fn has_new_check(&self, process: &PlannedProcess) -> bool {
+        let before = self.current.as_ref().and_then(|current| current.record.plan().ok());
+        let same = before.as_ref().and_then(|plan| plan.process(process.name()));
+        process.check().is_some() && !same.is_some_and(|same| same.asks_as(process))
+    }
+
+    /// Returns whether the sealed generation has the values of all its instances. Values are missing after a restart
+    /// of the engine.
+    pub(crate) async fn has_values(&self) -> Result<bool, RunError> {
+        let Parts { host, project, plan, .. } = self.parts;
+        let Some(current) = &self.current else { return Ok(false) };
+        if !instance::is_delivered(plan, &current.variables) {
+            return Ok(true);
+        }
+        let name = project.values(current.number);
+        let holder = containers::inspect(host, project, &name).await?;
+        Ok(holder.is_some_and(|holder| containers::is_running(&holder)) && holder::is_filled(host, &name).await)
+    }
+
+    /// Looks how a running instance of the sealed generation stands. The engine restarts an instance only if it was
+    /// healthy once.
+    pub(crate) async fn standing(&self, instance: &Instance) -> Result<Standing, RunError> {
+        let Parts { host, project, plan, .. } = self.parts;
+        let (Some(current), Some(process)) = (&self.current, plan.process(&instance.process)) else {
+            return Ok(Standing::Started);
+        };
+        let container = project.instance(current.number, &name(instance));
+        let Some(container) = containers::inspect(host, project, &container).await? else { return Ok(Standing::Down) };
+        let restarts = |policy: Option<&RestartPolicy>| match policy.and_then(|policy| policy.name) {
+            None | Some(RestartPolicyNameEnum::EMPTY | RestartPolicyNameEnum::NO) => None,
+            name => name,
+        };
+        let policy = container.host_config.as_ref().and_then(|config| config.restart_policy.as_ref());
+        let was_healthy = restarts(policy) == restarts(Some(&process.container().restart_policy()));
+        Ok(match (containers::is_running(&container), was_healthy) {
+            (false, _) => Standing::Down,
+            (true, false) => Standing::Started,
+            (true, true) => Standing::Healthy,
+        })
+    }
+
+    /// Looks where the connections to published ports go.
+    pub(crate) async fn edge(&self, ledger: &Ledger) -> Result<pstage::Edge, RunError> {
+        let number = self.current.as_ref().map_or(0, |current| current.number);
+        let routes = routes(self.parts.plan);
+        let targets = self.targets(&routes, number);
+        forwarder::look(self.parts.host, self.parts.project, ledger, &routes, number, &targets).await
+    }
+
+    /// Carries out a step that is about instances.
     ///
     /// # Errors
     ///
-    /// Returns the errors of the health check, the forwarder and the engine, or [`RunError::Stopped`] after a
-    /// cancellation.
-    pub(crate) async fn run(
-        &self,
+    /// Returns the errors of the health check, the forwarder and the engine.
+    pub(crate) async fn carry_out(
+        &mut self,
+        step: &InstanceStep,
+        ledger: &Ledger,
         locked: &LockedState<'_>,
-        current: Option<Generation>,
-        variables: Vec<Variable>,
-    ) -> Result<Replacement, RunError> {
-        let digest = digest(self.ledger, self.plan, self.image, &variables);
-        let same = current
-            .as_ref()
-            .filter(|current| current.digest == digest && self.instances == Instances::Keep)
-            .map(|current| current.number);
-        // If a new state replaced a lost one, the old instances serve until the new ones are healthy.
-        let newest = locked.newest_number()?;
-        self.remove_others((newest > 0).then_some(newest)).await?;
-        if let (Some(number), Some(generation)) = (same, &current)
-            && self.runs(number, instance::is_delivered(self.plan, &generation.variables)).await?
-        {
-            let change = self.check_anew(generation).await?;
-            let routes = routes(self.plan);
-            forwarder::ensure(self.host, self.project, self.ledger, &routes).await?;
-            self.point(&routes, &self.targets(&routes, generation.number)).await?;
-            if let Some(current) = current.filter(|current| current.record != *self.record) {
-                locked.seal_generation(&Generation { record: self.record.clone(), ..current }).await?;
+    ) -> Result<(), RunError> {
+        let Parts { host, project, plan, .. } = self.parts;
+        match step {
+            InstanceStep::OpenEdge(number) => self.open(*number, ledger).await,
+            InstanceStep::Hold(number) => self.hold(*number).await,
+            InstanceStep::CreateInstance(number, instance) => self.create(*number, &name(instance)).await,
+            InstanceStep::Deliver(number) => self.deliver(*number).await,
+            InstanceStep::StartInstance(number, instance) => {
+                let instance = name(instance);
+                let started = containers::start(host, &project.instance(*number, &instance)).await;
+                self.or_keep_log(*number, &instance, started).await
             }
-            return Ok(change);
-        }
-        let record = self.record.clone();
-        let plan_before = current.as_ref().and_then(|current| current.record.plan().ok());
-        let (generation, change) = match (same, current) {
-            (Some(_), Some(current)) => (Generation { record, ..current }, Replacement::Restored),
-            _ => {
-                let number = newest + 1;
-                let image = self.image.id.clone();
-                (
-                    Generation { number, created: now(), by: Some(locked.by()), digest, image, variables, record },
-                    Replacement::Replaced,
-                )
+            InstanceStep::AwaitHealthy(number, instance) => {
+                let instance = name(instance);
+                let healthy = self.await_healthy(*number, &instance).await;
+                self.or_keep_log(*number, &instance, healthy).await?;
+                if self.replacement != Replacement::Rolled {
+                    fault::point("roll.first");
+                }
+                self.replacement = Replacement::Rolled;
+                self.healthy.insert(instance.process);
+                Ok(())
             }
-        };
-        // Whether the new generation must be removed if the roll fails.
-        let fresh = Cell::new(change == Replacement::Replaced);
-        let work = async {
-            let before = self.others(generation.number).await?;
-            let routes = routes(self.plan);
-            forwarder::ensure(self.host, self.project, self.ledger, &routes).await?;
-            if !before.is_empty() {
-                self.point(&routes, &self.targets_before(&routes, plan_before.as_ref(), &before)).await?;
+            InstanceStep::CheckProcess(number, process) => {
+                for instance in plan.process(process).into_iter().flat_map(PlannedProcess::instances) {
+                    self.candidate(*number, &instance).healthy(Duration::ZERO).await?;
+                }
+                self.replacement = Replacement::Checked;
+                self.healthy.insert(process.clone());
+                Ok(())
             }
-            // An app without a health check must run for a while only if it replaces other instances.
-            let steady = if before.is_empty() { Duration::ZERO } else { health::STEADY };
-            self.bring_up(&generation, steady).await?;
-            // The new generation is sealed before the old instances are removed. If prun is killed here, the next
-            // start finds the new generation.
-            fault::point("roll.up");
-            locked.seal_generation(&generation).await?;
-            fresh.set(false);
-            fault::point("roll.sealed");
-            if instance::is_delivered(self.plan, &generation.variables) {
-                self.holder(generation.number).note(self.host, generation.number).await?;
+            InstanceStep::Seal(number) => self.seal(*number, locked).await,
+            InstanceStep::TurnEdge(number) => {
+                let targets = self.targets(&routes(plan), *number);
+                forwarder::point(host, project, &targets).await
             }
-            self.point(&routes, &self.targets(&routes, generation.number)).await?;
-            if !routes.is_empty() && !before.is_empty() {
-                let containers: Vec<String> = before.into_iter().map(|(_, container)| container).collect();
-                let draining = forwarder::drained(self.host, self.project, &containers);
-                self.edge.patiently(|| "open requests to the instances of before".to_owned(), draining).await;
-            }
-            self.remove_others(Some(generation.number)).await?;
-            failed::forget(self.host, self.project).await
-        };
-        let outcome = self.edge.cancellation.unless_cancelled(work).await.map_err(RunError::from).and_then(|done| done);
-        if outcome.is_err() && fresh.get() {
-            self.remove(generation.number).await?;
-            if generation.number == 1 {
-                forwarder::ensure(self.host, self.project, self.ledger, &[]).await?;
+            InstanceStep::CloseEdge => forwarder::ensure(host, project, ledger, &[]).await,
+            InstanceStep::Retire(number) => {
+                self.retired += self.remove(*number).await?;
+                Ok(())
             }
         }
-        outcome.map(|()| change)
     }
 
-    /// Returns the instances of the plan, each with its process.
-    fn instances(&self) -> impl Iterator<Item = (&PlannedProcess, InstanceName)> {
-        self.plan.processes().iter().flat_map(|process| process.instances().map(move |name| (process, name)))
+    /// Publishes the ports. Connections go to the running instances of other generations, if there are any.
+    async fn open(&self, number: u64, ledger: &Ledger) -> Result<(), RunError> {
+        let Parts { host, project, plan, .. } = self.parts;
+        let routes = routes(plan);
+        forwarder::ensure(host, project, ledger, &routes).await?;
+        let before = self.others(number).await?;
+        if before.is_empty() {
+            return Ok(());
+        }
+        forwarder::point(host, project, &self.targets_before(&routes, &before)).await
+    }
+
+    /// Starts the holder of the values, and makes the volumes that the app declares.
+    async fn hold(&mut self, number: u64) -> Result<(), RunError> {
+        let Parts { host, project, plan, .. } = self.parts;
+        // An app without a health check must run for a while only if it replaces other instances.
+        self.steady = if self.others(number).await?.is_empty() { Duration::ZERO } else { health::STEADY };
+        if let Some(holder) = self.holder(number) {
+            let (home, labels) = (project.home(), project.labels(Role::Home, &[]));
+            containers::ensure_volume(host, project, &home, labels, &[]).await?;
+            holder.start(host, project).await?;
+            holder.furnish(host, &instance::locks(plan)).await?;
+        }
+        self.ensure_data().await
+    }
+
+    async fn create(&self, number: u64, instance: &InstanceName) -> Result<(), RunError> {
+        let Parts { host, project, .. } = self.parts;
+        let process = self.process(instance);
+        let container = project.instance(number, instance);
+        let body = self.recipe(number, process).body(self.labels(number, process, instance))?;
+        containers::create(host, project, &container, body).await?;
+        for network in process.container().networks() {
+            containers::join(host, network, &container).await?;
+        }
+        Ok(())
+    }
+
+    async fn deliver(&self, number: u64) -> Result<(), RunError> {
+        let Parts { host, project, plan, image, .. } = self.parts;
+        let Some(holder) = self.holder(number) else { return Ok(()) };
+        // The owner is known only now, because the list of users is read from the container that was created just
+        // before.
+        let first = plan.first();
+        let container = project.instance(number, &InstanceName::new(first.name(), 1));
+        let owner = instance::owner(host, plan, image, &container).await;
+        holder.fill(host, &self.recipe(number, first).files(owner).in_order()).await
+    }
+
+    /// Waits until an instance is healthy. From then on, the engine restarts it.
+    async fn await_healthy(&self, number: u64, instance: &InstanceName) -> Result<(), RunError> {
+        let Parts { host, edge, .. } = self.parts;
+        let (candidate, process) = (self.candidate(number, instance), self.process(instance));
+        let say = |finished: &health::InitReport| {
+            edge.stderr.fact("init", &format!("{:<9} instance {instance}   {}", finished.name, finished.took));
+        };
+        let init = candidate.init(say);
+        edge.patiently(|| format!("instance {instance} until its init commands have finished"), init).await?;
+        let seconds = process.patience().as_secs();
+        let what = || format!("instance {instance} until it is healthy, at most {seconds}s");
+        edge.patiently(what, candidate.healthy(self.steady)).await?;
+        // The policy is set only now, because the engine must not keep restarting an instance that was never healthy.
+        let update = ContainerUpdateBody {
+            restart_policy: Some(process.container().restart_policy()),
+            ..ContainerUpdateBody::default()
+        };
+        let container = candidate.container();
+        let updated = host.docker().update_container(&container, update).await;
+        updated.map_err(engine(|| format!("set the restart policy of {container}")))?;
+        Ok(())
+    }
+
+    /// Keeps the log of an instance that failed, because the instance is removed.
+    async fn or_keep_log(
+        &self,
+        number: u64,
+        instance: &InstanceName,
+        outcome: Result<(), RunError>,
+    ) -> Result<(), RunError> {
+        if outcome.is_err() {
+            let Parts { host, project, .. } = self.parts;
+            let log = self.candidate(number, instance).log().await;
+            // The user needs the health check's error, even if the log cannot be kept.
+            let _ = failed::keep(host, project, number, instance, &log).await;
+        }
+        outcome
+    }
+
+    /// Seals the generation that instances run with from now on. It is sealed before the old instances are removed. If
+    /// prun is killed here, the next start finds the new generation.
+    async fn seal(&mut self, number: u64, locked: &LockedState<'_>) -> Result<(), RunError> {
+        let Parts { host, project, record, .. } = self.parts;
+        let is_roll = self.replacement == Replacement::Rolled;
+        self.report_healthy();
+        if is_roll {
+            fault::point("roll.up");
+        }
+        let current = match self.current.take() {
+            Some(current) if current.number == number => Some(Generation { record: record.clone(), ..current }),
+            _ => self.next.take(),
+        };
+        self.current = current;
+        if let Some(current) = &self.current {
+            locked.seal_generation(current).await?;
+        }
+        if is_roll {
+            fault::point("roll.sealed");
+            if let Some(holder) = self.holder(number) {
+                holder.note(host, number).await?;
+            }
+            failed::forget(host, project).await?;
+        }
+        Ok(())
+    }
+
+    /// Reports what was not reported yet. `newest` is the number of the newest sealed generation.
+    pub(crate) fn report(&mut self, newest: u64) {
+        self.report_healthy();
+        let retired = std::mem::take(&mut self.retired);
+        if newest > 0 && retired > 0 {
+            self.parts.edge.stderr.fact("retired", &format!("{retired} of the generation before"));
+        }
+    }
+
+    fn generation(&self, number: u64) -> &Generation {
+        let known = [&self.current, &self.next].into_iter().flatten().find(|known| known.number == number);
+        known.expect("a step is about the sealed generation or the one after it")
+    }
+
+    fn process(&self, instance: &InstanceName) -> &'a PlannedProcess {
+        self.parts.plan.process(&instance.process).expect("a step is about a process of the plan")
+    }
+
+    fn recipe<'b>(&'b self, number: u64, process: &'b PlannedProcess) -> Recipe<'b> {
+        let Parts { project, plan, image, .. } = self.parts;
+        let values = self.holder(number).map(|holder| holder.name);
+        Recipe { project, plan, process, image, generation: self.generation(number), values }
+    }
+
+    fn candidate<'b>(&'b self, generation: u64, name: &'b InstanceName) -> Candidate<'b> {
+        let Parts { host, project, plan, image, edge, .. } = self.parts;
+        let (process, redactor) = (self.process(name), edge.stderr.redactor());
+        Candidate { host, project, plan, process, image, generation, name, redactor }
+    }
+
+    /// Returns the holder of a generation's values; `None` if nothing has to be delivered.
+    fn holder(&self, number: u64) -> Option<Holder> {
+        let Parts { project, plan, .. } = self.parts;
+        instance::is_delivered(plan, &self.generation(number).variables).then(|| Holder {
+            name: project.values(number),
+            labels: vec![(names::GENERATION, number.to_string())],
+            network: Some(project.network()),
+            home: Some(project.home()),
+        })
     }
 
     /// Returns the instances of a generation that take the connections of these routes.
     fn targets(&self, routes: &[Route], generation: u64) -> Vec<Target> {
+        let Parts { project, plan, .. } = self.parts;
         let of_route = |route: &Route| {
-            let process = self.plan.process(&route.process);
+            let process = plan.process(&route.process);
             let names = process.into_iter().flat_map(PlannedProcess::instances);
-            let containers = names.map(|name| self.project.instance(generation, &name));
+            let containers = names.map(|name| project.instance(generation, &name));
             containers.map(|container| self.target(route, process, container, route.port.container)).collect::<Vec<_>>()
         };
         routes.iter().flat_map(of_route).collect()
@@ -192,7 +416,7 @@ impl Roll<'_> {
             listen: route.listen,
             port,
             proxy_protocol: process.is_some_and(PlannedProcess::has_proxy_protocol),
-            check: process.and_then(|process| HttpCheck::of(process, self.image, &container)),
+            check: process.and_then(|process| HttpCheck::of(process, self.parts.image, &container)),
             interval: process.and_then(PlannedProcess::interval),
             container,
         }
@@ -200,7 +424,8 @@ impl Roll<'_> {
 
     /// Returns the running instances of the previous generation that take the connections of these routes until the new
     /// instances are healthy.
-    fn targets_before(&self, routes: &[Route], plan: Option<&Plan>, running: &[(InstanceName, String)]) -> Vec<Target> {
+    fn targets_before(&self, routes: &[Route], running: &[(InstanceName, String)]) -> Vec<Target> {
+        let plan = self.plan_before.as_ref();
         let of_route = |route: &Route| {
             let (process, port) =
                 plan.map_or_else(|| (route.process.clone(), route.port.container), |plan| route.before(plan));
@@ -214,182 +439,46 @@ impl Roll<'_> {
         routes.iter().flat_map(of_route).collect()
     }
 
-    async fn point(&self, routes: &[Route], targets: &[Target]) -> Result<(), RunError> {
-        if routes.is_empty() {
-            return Ok(());
-        }
-        forwarder::point(self.host, self.project, targets).await
-    }
-
-    /// Tries health checks that the manifest did not have at the last start on the running instances. The instances
-    /// stay as they are in any case. A check that fails is not recorded, so the next start tries it again.
-    async fn check_anew(&self, running: &Generation) -> Result<Replacement, RunError> {
-        let before = running.record.plan().ok();
-        let is_new = |process: &&PlannedProcess| {
-            let same = before.as_ref().and_then(|plan| plan.process(process.name()));
-            process.check().is_some() && !same.is_some_and(|same| same.asks_as(process))
-        };
-        let new: Vec<&PlannedProcess> = self.plan.processes().iter().filter(is_new).collect();
-        for process in &new {
-            for name in process.instances() {
-                self.candidate(process, running.number, &name).healthy(Duration::ZERO).await?;
-            }
-        }
-        if new.is_empty() {
-            return Ok(Replacement::None);
-        }
-        self.report(&new);
-        Ok(Replacement::Checked)
-    }
-
-    fn candidate<'a>(&'a self, process: &'a PlannedProcess, generation: u64, name: &'a InstanceName) -> Candidate<'a> {
-        Candidate {
-            host: self.host,
-            project: self.project,
-            plan: self.plan,
-            process,
-            image: self.image,
-            generation,
-            name,
-            redactor: self.edge.stderr.redactor(),
-        }
-    }
-
-    /// Returns whether all instances of a generation run and have their values. Values are missing after a restart of
-    /// the engine.
-    async fn runs(&self, generation: u64, delivered: bool) -> Result<bool, RunError> {
-        let holder = delivered.then(|| self.project.values(generation));
-        let instances = self.instances().map(|(_, name)| self.project.instance(generation, &name));
-        for name in instances.chain(holder) {
-            let container = containers::inspect(self.host, self.project, &name).await?;
-            if !container.is_some_and(|container| containers::is_running(&container)) {
-                return Ok(false);
-            }
-        }
-        Ok(!delivered || holder::is_filled(self.host, &self.project.values(generation)).await)
-    }
-
-    fn holder(&self, generation: u64) -> Holder {
-        Holder {
-            name: self.project.values(generation),
-            labels: vec![(names::GENERATION, generation.to_string())],
-            network: Some(self.project.network()),
-            home: Some(self.project.home()),
-        }
-    }
-
-    async fn bring_up(&self, generation: &Generation, steady: Duration) -> Result<(), RunError> {
-        let number = generation.number;
-        let holder = instance::is_delivered(self.plan, &generation.variables).then(|| self.holder(number));
-        let values = holder.as_ref().map(|holder| holder.name.clone());
-        let recipe = |process| {
-            let values = values.clone();
-            Recipe { project: self.project, plan: self.plan, process, image: self.image, generation, values }
-        };
-        if let Some(holder) = &holder {
-            let (home, labels) = (self.project.home(), self.project.labels(Role::Home, &[]));
-            containers::ensure_volume(self.host, self.project, &home, labels, &[]).await?;
-            holder.start(self.host, self.project).await?;
-            holder.furnish(self.host, &instance::locks(self.plan)).await?;
-        }
-        self.ensure_data().await?;
-        for (process, instance) in self.instances() {
-            let name = self.project.instance(number, &instance);
-            let existing = containers::inspect(self.host, self.project, &name).await?;
-            if !existing.is_some_and(|container| containers::is_running(&container)) {
-                let body = recipe(process).body(self.labels(generation, process, &instance))?;
-                containers::create(self.host, self.project, &name, body).await?;
-                for network in process.container().networks() {
-                    containers::join(self.host, network, &name).await?;
-                }
-            }
-        }
-        if let Some(holder) = &holder {
-            // The owner is known only now, because the list of users is read from the container that was created just
-            // before.
-            let first = self.plan.first();
-            let container = self.project.instance(number, &InstanceName::new(first.name(), 1));
-            let owner = instance::owner(self.host, self.plan, self.image, &container).await;
-            holder.fill(self.host, &recipe(first).files(owner).in_order()).await?;
-        }
-        for (at, (process, instance)) in self.instances().enumerate() {
-            let candidate = self.candidate(process, number, &instance);
-            if let Err(error) = self.bring_up_one(&candidate, steady).await {
-                // The user needs the health check's error, even if the log cannot be kept.
-                let _ = failed::keep(self.host, self.project, number, &instance, &candidate.log().await).await;
-                return Err(error);
-            }
-            if at == 0 {
-                fault::point("roll.first");
-            }
-        }
-        self.report(&self.plan.processes().iter().collect::<Vec<_>>());
-        Ok(())
-    }
-
-    /// Starts one instance, and waits until it is healthy.
-    async fn bring_up_one(&self, candidate: &Candidate<'_>, steady: Duration) -> Result<(), RunError> {
-        let (name, instance, process) = (candidate.container(), candidate.name, candidate.process);
-        containers::start(self.host, &name).await?;
-        let say = |finished: &health::InitReport| {
-            self.edge.stderr.fact("init", &format!("{:<9} instance {instance}   {}", finished.name, finished.took));
-        };
-        let init = candidate.init(say);
-        self.edge.patiently(|| format!("instance {instance} until its init commands have finished"), init).await?;
-        let seconds = process.patience().as_secs();
-        let what = || format!("instance {instance} until it is healthy, at most {seconds}s");
-        self.edge.patiently(what, candidate.healthy(steady)).await?;
-        // The policy is set only now, because the engine must not keep restarting an instance that was never healthy.
-        let update = ContainerUpdateBody {
-            restart_policy: Some(process.container().restart_policy()),
-            ..ContainerUpdateBody::default()
-        };
-        let updated = self.host.docker().update_container(&name, update).await;
-        updated.map_err(engine(|| format!("set the restart policy of {name}")))?;
-        Ok(())
-    }
-
     /// Reports how many instances are healthy, and how many run without a check.
-    fn report(&self, processes: &[&PlannedProcess]) {
+    fn report_healthy(&mut self) {
+        let Parts { plan, image, edge, .. } = self.parts;
+        let healthy = std::mem::take(&mut self.healthy);
+        let processes = plan.processes().iter().filter(|process| healthy.contains(process.name()));
         let (checked, unchecked): (Vec<&PlannedProcess>, Vec<&PlannedProcess>) =
-            processes.iter().partition(|process| health::has_check(process, self.image));
+            processes.partition(|process| health::has_check(process, image));
         for (word, group, more) in [("healthy", checked, ""), ("running", unchecked, " (no health check configured)")] {
             let count: u32 = group.iter().map(|process| process.replicas()).sum();
             if count == 0 {
                 continue;
             }
             let names: Vec<&str> = group.iter().map(|process| process.name()).collect();
-            let of = if self.plan.processes().len() > 1 { format!(": {}", names.join(", ")) } else { String::new() };
+            let of = if plan.processes().len() > 1 { format!(": {}", names.join(", ")) } else { String::new() };
             let instances = pscreen::words::counted(count, "instance");
-            self.edge.stderr.fact(word, &format!("{count} of {instances}{of}{more}"));
+            edge.stderr.fact(word, &format!("{count} of {instances}{of}{more}"));
         }
     }
 
-    fn labels(
-        &self,
-        generation: &Generation,
-        process: &PlannedProcess,
-        instance: &InstanceName,
-    ) -> HashMap<String, String> {
+    fn labels(&self, number: u64, process: &PlannedProcess, instance: &InstanceName) -> HashMap<String, String> {
         let more = [
-            (names::GENERATION, generation.number.to_string()),
+            (names::GENERATION, number.to_string()),
             (names::PROCESS, instance.process.clone()),
             (names::INSTANCE, instance.number.to_string()),
-            (names::CONFIGURATION, generation.digest.clone()),
+            (names::CONFIGURATION, self.generation(number).digest.clone()),
         ];
         let schedule = process.schedule().map(|schedule| (names::SCHEDULE, schedule.to_string()));
-        self.project.labels(Role::App, &more.into_iter().chain(schedule).collect::<Vec<_>>())
+        self.parts.project.labels(Role::App, &more.into_iter().chain(schedule).collect::<Vec<_>>())
     }
 
     /// Makes sure that the volumes exist which the app declares.
     async fn ensure_data(&self) -> Result<(), RunError> {
-        for volume in self.plan.volumes() {
+        let Parts { host, project, plan, .. } = self.parts;
+        for volume in plan.volumes() {
             if let PlannedVolume::Project(volume) = volume
                 && let papp::VolumeSource::Named(name) = &volume.source
             {
-                let name = self.project.data(name);
-                let labels = self.project.labels(Role::Data, &[]);
-                containers::ensure_volume(self.host, self.project, &name, labels, &[]).await?;
+                let name = project.data(name);
+                let labels = project.labels(Role::Data, &[]);
+                containers::ensure_volume(host, project, &name, labels, &[]).await?;
             }
         }
         Ok(())
@@ -397,7 +486,7 @@ impl Roll<'_> {
 
     /// Lists the running instances of other generations, each with the name of its container.
     async fn others(&self, generation: u64) -> Result<Vec<(InstanceName, String)>, RunError> {
-        let all = containers::list(self.host, self.project).await?;
+        let all = containers::list(self.parts.host, self.parts.project).await?;
         let others = all.iter().filter(|container| {
             role(container) == Some(Role::App.as_str())
                 && number(container).is_some_and(|number| number != generation)
@@ -408,38 +497,30 @@ impl Roll<'_> {
             .collect())
     }
 
-    /// Removes the containers of all generations except `keep`, also those that a killed prun left.
-    async fn remove_others(&self, keep: Option<u64>) -> Result<(), RunError> {
-        let all = containers::list(self.host, self.project).await?;
-        let mut numbers: Vec<u64> = all.iter().filter_map(number).filter(|number| Some(*number) != keep).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        let replaced = self.remove_all(&numbers).await?;
-        if keep.is_some() && replaced > 0 {
-            self.edge.stderr.fact("retired", &format!("{replaced} of the generation before"));
-        }
-        Ok(())
-    }
-
-    async fn remove(&self, generation: u64) -> Result<(), RunError> {
-        self.remove_all(&[generation]).await.map(drop)
-    }
-
-    async fn remove_all(&self, generations: &[u64]) -> Result<usize, RunError> {
-        let all = containers::list(self.host, self.project).await?;
-        let theirs = |role_wanted: Role| {
+    /// Removes the instances of a generation and its values, and returns how many instances there were.
+    async fn remove(&self, generation: u64) -> Result<usize, RunError> {
+        let Parts { host, project, plan, edge, .. } = self.parts;
+        let all = containers::list(host, project).await?;
+        let theirs = |wanted: Role| {
             all.iter().filter(move |container| {
-                role(container) == Some(role_wanted.as_str())
-                    && number(container).is_some_and(|number| generations.contains(&number))
+                role(container) == Some(wanted.as_str()) && number(container) == Some(generation)
             })
         };
         let instances: Vec<String> = theirs(Role::App).map(containers::name_of).collect();
-        containers::remove_all(self.host, &instances, GRACE).await?;
+        if !instances.is_empty() && !routes(plan).is_empty() {
+            let draining = forwarder::drained(host, project, &instances);
+            edge.patiently(|| "open requests to the instances of before".to_owned(), draining).await;
+        }
+        containers::remove_all(host, &instances, GRACE).await?;
         for container in theirs(Role::Values) {
-            holder::remove(self.host, &containers::name_of(container)).await?;
+            holder::remove(host, &containers::name_of(container)).await?;
         }
         Ok(instances.len())
     }
+}
+
+fn name(instance: &Instance) -> InstanceName {
+    InstanceName::new(&instance.process, instance.number)
 }
 
 /// Refuses a state that is older than the running instances, such as a restored backup. With such a state, prun would
