@@ -328,6 +328,7 @@ impl Start {
         let next = Generation {
             number: locked.newest_number()? + 1,
             created: now(),
+            by: Some(locked.by()),
             // An empty digest differs from every other one, so the next start makes a new generation.
             digest: String::new(),
             image: current.image.clone(),
