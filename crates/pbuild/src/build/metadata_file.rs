@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn warnings_are_told_once_and_without_values() {
-        let redactor = Redactor::builder().mask("TOKEN", b"canary-of-a-warning").build().unwrap();
+        let redactor = psecret::RedactorBuilder::new().mask("TOKEN", b"canary-of-a-warning").build().unwrap();
         let warning = |vertex: &str| Warning {
             vertex: vertex.to_owned(),
             level: 1,
