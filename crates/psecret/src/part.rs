@@ -11,6 +11,7 @@ mod judge;
 mod key;
 mod lines;
 pub(crate) mod private;
+mod program;
 mod structure;
 mod taker;
 mod tree;

@@ -109,8 +109,19 @@ pub(super) fn pairs(text: &str) -> Vec<Piece> {
         return pieces;
     }
     // The address of `jdbc:sqlserver://host;user=…;password=…` is followed by pairs, too.
+    let braced = text.contains("={");
     for separator in [';', '&', ' '] {
-        let parts: Vec<&str> = text.split(separator).map(str::trim).filter(|part| !part.is_empty()).collect();
+        // In connection strings, a value in braces may contain the separator.
+        let mut inside = false;
+        let divides = |character: char| {
+            match character {
+                '{' if separator == ';' && braced => inside = true,
+                '}' => inside = false,
+                _ => {}
+            }
+            character == separator && !inside
+        };
+        let parts: Vec<&str> = text.split(divides).map(str::trim).filter(|part| !part.is_empty()).collect();
         let pairs: Vec<(&str, &str)> = parts.iter().filter_map(|part| part.split_once('=')).collect();
         if pairs.len() >= 2 && pairs.len() + 1 >= parts.len() {
             for (name, value) in pairs {

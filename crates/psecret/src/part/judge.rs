@@ -323,7 +323,7 @@ fn is_uuid(text: &str) -> bool {
 
 /// Whether a text is the name of a host, perhaps with a port or a path: labels with dots between them, the last of
 /// letters only.
-fn is_host(text: &str) -> bool {
+pub(super) fn is_host(text: &str) -> bool {
     let host = text.split(['/', ':']).next().unwrap_or_default();
     let Some((_, top)) = host.rsplit_once('.') else { return false };
     (2..=24).contains(&top.len())

@@ -1,6 +1,8 @@
 //! Texts with lines that assign values to names: env files, ini, properties, `.npmrc`, `pip.conf`, `.netrc`,
 //! `.pgpass`, and others that look like these.
 
+use std::collections::HashMap;
+
 use zeroize::Zeroizing;
 
 use super::judge;
@@ -23,8 +25,29 @@ pub(super) fn assignments(text: &str) -> Vec<Assignment> {
     netrc(text, &mut found);
     dotenv(text, &mut found);
     let mut section = String::new();
-    for line in joined(text) {
-        let line = line.trim();
+    let lines = joined(text);
+    let ends = ends_of_documents(text, &lines);
+    let mut at = 0;
+    while let Some(line) = lines.get(at).map(|line| line.trim()) {
+        at += 1;
+        if let Some((name, end)) = begin_of_document(line)
+            && let Some(length) = ends
+                .get(end)
+                .filter(|last| **last >= at)
+                .and_then(|_| lines[at..].iter().position(|line| end_of_document(line) == end))
+        {
+            let inside = &lines[at..at + length];
+            let length_of_text = inside.iter().map(|line| line.len() + 1).sum();
+            let mut value = Zeroizing::new(String::with_capacity(length_of_text));
+            for line in inside {
+                value.push_str(line);
+                value.push('\n');
+            }
+            let value = Zeroizing::new(value.trim().to_owned());
+            found.push(Assignment { section: section.clone(), name: name.to_owned(), value });
+            at += length + 1;
+            continue;
+        }
         if let Some(inside) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             section = inside.trim().to_owned();
         } else if !is_comment(line) {
@@ -32,6 +55,25 @@ pub(super) fn assignments(text: &str) -> Vec<Assignment> {
         }
     }
     found
+}
+
+/// Returns the last place of each line that may end a here-document.
+fn ends_of_documents<'a>(text: &str, lines: &'a [Text]) -> HashMap<&'a str, usize> {
+    let lines = if text.contains("<<") { lines } else { &[] };
+    lines.iter().enumerate().map(|(at, line)| (end_of_document(line), at)).collect()
+}
+
+/// Reads the begin of a value that is a here-document, as in HCL, PHP and Ruby: `name = <<EOT`, lines, `EOT`. Returns
+/// its name and the line that ends it.
+fn begin_of_document(line: &str) -> Option<(&str, &str)> {
+    let (name, value) = separator(line)?;
+    let end = value.trim().strip_prefix("<<")?.trim_start_matches(['<', '-', '~']).trim_matches(['"', '\'']);
+    let is_word = !end.is_empty() && end.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    is_word.then_some((name.split_whitespace().last()?, end))
+}
+
+fn end_of_document(line: &str) -> &str {
+    line.trim().trim_end_matches([';', ','])
 }
 
 fn is_comment(line: &str) -> bool {

@@ -1,6 +1,7 @@
 //! Text with a grammar of its own: JSON, YAML, TOML and XML, each read by its usual parser.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use granit_parser::{Event, Parser};
 use zeroize::Zeroizing;
@@ -14,6 +15,9 @@ const DEEPEST: usize = 96;
 /// A YAML or XML text with more values than this is not read. A text of half a megabyte only has more if it was made
 /// for this.
 const MOST_NODES: usize = 100_000;
+
+/// The number of bytes that the aliases of a YAML text may copy.
+const MOST_COPIED: usize = 64 * 1024;
 
 /// Reads the values of a text that is JSON, YAML, TOML or XML as a whole.
 pub(super) fn read(text: &str) -> Option<Node> {
@@ -60,10 +64,15 @@ fn yaml(text: &str) -> Option<Node> {
     }
 }
 
-/// A builder that makes nodes of YAML's events. An alias becomes [`Node::Nothing`]: its content was read already, and
-/// without copies no alias can make a text grow.
+/// A builder that makes nodes of YAML's events. An alias of a text becomes this text, because its name may tell more
+/// than the name at the anchor. Other aliases become [`Node::Nothing`]: their content was read already, and without
+/// copies no alias can make a text grow.
 #[derive(Default)]
 struct Builder {
+    /// The texts that have an anchor.
+    anchored: BTreeMap<usize, Text>,
+    /// The number of bytes that aliases copied.
+    copied: usize,
     open: Vec<Open>,
     done: Vec<Node>,
     nodes: usize,
@@ -77,8 +86,18 @@ enum Open {
 impl Builder {
     fn event(&mut self, event: Event<'_>) -> Option<()> {
         match event {
-            Event::Scalar(text, ..) => self.add(Node::text(&text)),
-            Event::Alias(_) => self.add(Node::Nothing),
+            Event::Scalar(text, _, anchor, _) => {
+                if anchor > 0 {
+                    self.anchored.insert(anchor, Zeroizing::new(text.to_string()));
+                }
+                self.add(Node::text(&text))
+            }
+            Event::Alias(anchor) => {
+                let text = self.anchored.get(&anchor).filter(|text| self.copied + text.len() <= MOST_COPIED);
+                let node = text.map_or(Node::Nothing, |text| Node::text(text));
+                self.copied += if let Node::Text(text) = &node { text.len() } else { 0 };
+                self.add(node)
+            }
             Event::SequenceStart(..) => self.open(Open::List(Vec::new())),
             Event::MappingStart(..) => self.open(Open::Map(Vec::new(), None)),
             Event::SequenceEnd | Event::MappingEnd => {
@@ -126,6 +145,19 @@ fn xml(text: &str) -> Option<Node> {
 
 fn element(element: roxmltree::Node<'_, '_>) -> Node {
     let named = |name: &str, node: Node| (Zeroizing::new(name.to_owned()), node);
+    // In Apple's property lists, each name is an element before its value.
+    if element.has_tag_name("dict") {
+        let mut name = None;
+        let mut members = Vec::new();
+        for child in element.children().filter(roxmltree::Node::is_element) {
+            if child.has_tag_name("key") {
+                name = child.text().map(str::trim);
+            } else {
+                members.push(named(name.take().unwrap_or_default(), self::element(child)));
+            }
+        }
+        return Node::Map(members);
+    }
     let mut members: Vec<(Text, Node)> = element
         .attributes()
         .map(|attribute| named(attribute.name(), Node::text(attribute.value())))

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::judge::{self, Naming};
 use super::key::{self, Key, Number};
 use super::tree::{Node, Text};
-use super::{address, lines, structure, wrapping};
+use super::{address, lines, program, structure, wrapping};
 use crate::Searchability;
 use crate::value::LONGEST_SECRET;
 
@@ -172,7 +172,9 @@ impl<'a> Taker<'a> {
             self.numbers(numbers, spot.path);
             return Content::Mixed;
         }
-        if let Some(inside) = wrapping::unquoted(trimmed) {
+        if let Some(inside) = wrapping::unquoted(trimmed)
+            && program::table(text).is_empty()
+        {
             let meant = serde_json::from_str::<String>(trimmed).map(Zeroizing::new);
             let inside = meant.as_ref().map_or(inside, |meant| meant.as_str());
             return self.unwrapped(inside.as_bytes(), "unquoted", true, spot);
@@ -336,7 +338,7 @@ impl<'a> Taker<'a> {
                 content = Content::Mixed;
             }
         }
-        content
+        content.max(self.program(text, spot))
     }
 
     /// Looks at a leaf one level further down the path, and judges it by `judged_by`, which may differ from its name.
@@ -368,6 +370,25 @@ impl<'a> Taker<'a> {
             found |= self.named("password", "password", &token, spot).is_confidential();
         }
         found
+    }
+
+    /// Looks at a text that may be a program, a command line or a table.
+    fn program(&mut self, text: &str, spot: Spot<'_>) -> Content {
+        let mut content = Content::Opaque;
+        for pair in program::table(text).into_iter().chain(program::strings(text)).chain(program::commands(text)) {
+            let name = if pair.name.is_empty() { "string" } else { pair.name.as_str() };
+            let leaf = self.leaf(&pair.name, &pair.value, spot.at(&[spot.path, &[name.to_owned()]].concat()));
+            content = if leaf.is_confidential() { Content::Mixed } else { content };
+        }
+        for key in program::age_keys(text).filter(|key| *key != text.trim()) {
+            content = content.max(self.named("secret key", "secret key", key, spot));
+        }
+        if spot.standing == Standing::Secret
+            && let Some(password) = program::two_lines(text)
+        {
+            content = content.max(self.named("password", "password", password, spot));
+        }
+        content
     }
 
     fn node(&mut self, node: &Node, name: &str, spot: Spot<'_>) -> Content {

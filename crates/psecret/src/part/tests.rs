@@ -8,6 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::value::LONGEST_SECRET;
 
+mod programs;
+
 const TOKEN: &str = "ghp_9fKq2LmZr8Kc1Vb4NyT9xWq2LmKq";
 const PASSWORD: &str = "tk-9fKq2LmZr8";
 const HOOK: &str = "q7Xz1K9vB2m4N6p8Rt3Yw5Ua";
@@ -526,6 +528,16 @@ fn the_work_is_bounded() {
         fill("- - a: b\n"),
         fill("-----BEGIN A-----\n-----END A-----\n"),
         fill("priv:\n  00:11\n"),
+        fill("'"),
+        fill("\\\""),
+        fill("password='a1b2c3d4' "),
+        fill("f(\"x\", 'Y')\n"),
+        fill("a=<<E\n"),
+        fill("a=<<E\nb\nE\n"),
+        fill("-p x -u a:b\n"),
+        fill("--password a1b2c3d4 "),
+        format!("a,password\n{}", fill("b,\"c\"\"\"\n")),
+        fill("a: &a b\nc: *a\n"),
         format!("{}{}", fill("[a]\nb=c\n"), "="),
     ];
     for bytes in texts.iter().map(|text| &text.as_bytes()[..text.len().min(LONGEST_SECRET)]).chain([bomb.as_slice()]) {
