@@ -462,7 +462,7 @@ services:
         );
         assert_eq!(found.env_files, [".env", "web.env"]);
         let [app] = found.processes.as_slice() else { panic!("one process") };
-        assert_eq!(app.ports, ["3000:3000", "8080:80", "127.0.0.1:90:9"]);
+        assert_eq!(app.ports, ["3000:3000", "8080:80", "53:53/udp", "127.0.0.1:90:9"]);
         assert_eq!(found.volumes, ["uploads:/srv/uploads"]);
         assert_eq!(
             app.health.as_deref(),
