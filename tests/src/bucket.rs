@@ -1,4 +1,4 @@
-//! A store of Amazon's protocol S3 for one test, as far as caches need it.
+//! A store of Amazon's protocol s3 for one test, as far as caches need it.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

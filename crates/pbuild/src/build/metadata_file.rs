@@ -1,8 +1,9 @@
 //! `--metadata-file`: the exporter's answer about the result, in the form in which docker writes it.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::{fs, io};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -95,7 +96,12 @@ fn structured(text: &str) -> Option<Value> {
 /// # Errors
 /// Returns an error if the folder or the file cannot be written.
 pub(super) fn write(path: &Path, document: &Value) -> io::Result<()> {
-    replace(path, serde_json::to_string_pretty(document)?.as_bytes())
+    replace(path, serde_json::to_string_pretty(document)?.as_bytes())?;
+    // Whatever the umask is, docker's file can be read by everybody.
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_file() => fs::set_permissions(path, fs::Permissions::from_mode(0o644)),
+        _ => Ok(()),
+    }
 }
 
 /// Removes the file of an earlier build, so that nobody takes it for the file of this build. A path that is not a
@@ -115,8 +121,6 @@ pub(super) fn remove(file: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use pbuildkit::status::WarningFile;
 
     use super::*;
@@ -179,8 +183,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.json");
         std::fs::write(&path, "old and longer than the new one").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         write(&path, &serde_json::json!({ "a": 1 })).unwrap();
         assert_eq!(serde_json::from_slice::<Value>(&std::fs::read(&path).unwrap()).unwrap()["a"], 1);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
         assert!(write(&folder.path().join("none/m.json"), &Value::Null).is_err());
         let link = folder.path().join("link");
         std::os::unix::fs::symlink("/dev/null", &link).unwrap();

@@ -137,6 +137,9 @@ fn limit(text: &str) -> Result<String, StepOptionError> {
 /// Adds a named context. A directory of this machine is sent; for any other source, only the name is passed to the
 /// frontend.
 fn context(text: &str, checked: &mut StepAttributes) -> Result<(), StepOptionError> {
+    if text.is_empty() {
+        return Ok(());
+    }
     let wrong = || StepOptionError::Context(text.to_owned());
     let (name, source) =
         text.split_once('=').filter(|(name, source)| !name.is_empty() && !source.is_empty()).ok_or_else(wrong)?;
@@ -283,6 +286,12 @@ mod tests {
         let shm = |text: &str| check(StepOptions { shm_size: Some(text.into()), ..Default::default() });
         assert_eq!(shm("0").unwrap(), StepAttributes::default());
         assert_eq!(shm("1.5g").unwrap().attributes["shm-size"], "1610612736");
+    }
+
+    #[test]
+    fn an_empty_context_is_none() {
+        let empty = StepOptions { contexts: words(&[""]), ..Default::default() };
+        assert_eq!(check(empty).unwrap(), StepAttributes::default());
     }
 
     #[test]
