@@ -164,7 +164,18 @@ pub fn write(list: &mut String, target: &Target<'_>, headers: &[String]) {
     }
 }
 
-/// Finds the targets of one port, with their places in the list, beginning with the target whose turn it is.
+impl List<'_> {
+    /// Returns the place at which the health of a target is noted: that of the first target of the same instance with the
+    /// same check. An instance with several ports is asked once, and is left out of all of them at the same time.
+    #[must_use]
+    pub fn place_of_health(&self, place: usize) -> usize {
+        let Some(target) = self.targets.get(place).filter(|target| target.check.is_some()) else { return place };
+        let is_same = |other: &Target<'_>| other.host == target.host && other.check == target.check;
+        self.targets.iter().position(is_same).unwrap_or(place)
+    }
+}
+
+/// Finds the targets of one port, with the places of their health, beginning with the target whose turn it is.
 pub fn in_turn<'l, 'a>(
     list: &'l List<'a>,
     protocol: Protocol,
@@ -174,7 +185,7 @@ pub fn in_turn<'l, 'a>(
     let of_port = move || {
         let is_of_port =
             move |(_, target): &(usize, &Target<'_>)| target.protocol == protocol && target.listen == listen;
-        list.targets.iter().enumerate().filter(is_of_port)
+        list.targets.iter().enumerate().filter(is_of_port).map(|(place, target)| (list.place_of_health(place), target))
     };
     let first = turn.checked_rem(of_port().count()).unwrap_or(0);
     of_port().skip(first).chain(of_port().take(first))
@@ -285,6 +296,15 @@ mod tests {
         assert_eq!(hosts(2), hosts(0));
         assert_eq!(in_turn(&list, Protocol::Udp, 80, 7).count(), 1);
         assert_eq!(in_turn(&list, Protocol::Tcp, 82, 0).count(), 0);
+    }
+
+    #[test]
+    fn an_instance_with_several_ports_has_one_health() {
+        let list =
+            b"tcp 80 a 1\ncheck 1 5 h /\ntcp 80 b 1\ncheck 1 5 h /\nudp 53 a 5\ncheck 1 5 h /\nudp 54 a 6\nend\n";
+        let list = parse(list).unwrap();
+        assert_eq!([0, 1, 2, 3].map(|place| list.place_of_health(place)), [0, 1, 0, 3]);
+        assert_eq!(in_turn(&list, Protocol::Udp, 53, 0).next().map(|(place, _)| place), Some(0));
     }
 
     #[test]

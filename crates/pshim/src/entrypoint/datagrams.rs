@@ -24,6 +24,8 @@ struct Session {
     socket: i32,
     list: u64,
     place: usize,
+    /// The list that the board spoke of when the client came. The board may be a moment behind the file.
+    board_list: u64,
     last: u64,
     is_broken: bool,
 }
@@ -70,7 +72,9 @@ pub(crate) fn serve(board: &'static Board, socket: i32, port: u16) -> ! {
         let mut at = 0;
         while let Some(session) = sessions.get(at) {
             // The next packet of a client that is forgotten goes to an instance of the list of now.
-            let is_left = session.list != board.list() || board.is_sick(session.list, session.place);
+            let now_list = board.list();
+            let is_other = ![0, session.list, session.board_list].contains(&now_list);
+            let is_left = is_other || board.is_sick(session.list, session.place);
             if session.is_broken || is_left || now >= session.last + MEMORY {
                 system::close(session.socket);
                 sessions.swap_remove(at);
@@ -120,7 +124,8 @@ fn open(board: &'static Board, client: SocketAddress, port: u16, turn: usize) ->
                 system::close(socket);
                 return None;
             }
-            Some(Session { client, socket, list: fingerprint, place, last: 0, is_broken: false })
+            let (list, board_list) = (fingerprint, board.list());
+            Some(Session { client, socket, list, place, board_list, last: 0, is_broken: false })
         })
     })?
 }

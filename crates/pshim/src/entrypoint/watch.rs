@@ -19,7 +19,8 @@ pub(crate) fn watch(board: &'static Board) -> ! {
         if now >= next || fingerprint() != Some(board.list()) {
             board::read(|list, fingerprint| {
                 board.turn_to(fingerprint, list.pause);
-                for (place, target) in list.targets.iter().enumerate() {
+                let own = list.targets.iter().enumerate().filter(|(place, _)| list.place_of_health(*place) == *place);
+                for (place, target) in own {
                     begin(board, fingerprint, place, target);
                 }
             });
