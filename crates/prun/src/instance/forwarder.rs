@@ -125,7 +125,7 @@ async fn publish(
             host_port: port.host.map(|port| port.to_string()),
         };
         bindings.entry(format!("{own}/{}", port.protocol())).or_default().get_or_insert_default().push(binding);
-        let word = if port.udp { format!("{own}/udp") } else { own.to_string() };
+        let word = listen_word(*own, port.udp);
         if !listen.contains(&word) {
             listen.push(word);
         }
@@ -189,7 +189,12 @@ async fn rename(host: &Engine, from: &str, to: &str) -> Result<(), RunError> {
 
 /// Makes the name of the label that says whose port the forwarder listens on.
 fn listens(port: u16, udp: bool) -> String {
-    format!("{}{port}{}", names::LISTENS, if udp { "/udp" } else { "" })
+    format!("{}{}", names::LISTENS, listen_word(port, udp))
+}
+
+/// Names a port of the forwarder in the words of its command line.
+fn listen_word(port: u16, udp: bool) -> String {
+    if udp { format!("{port}/udp") } else { port.to_string() }
 }
 
 /// An instance that takes the connections or packets of a port of the forwarder.

@@ -12,11 +12,12 @@ const CONNECT_PATIENCE: u64 = 2000;
 
 /// Checks the instances of the list again and again.
 pub(crate) fn watch(board: &'static Board) -> ! {
+    let path = pshim::program::terminated(pshim::TARGETS_FILE.as_bytes());
     let mut next = 0;
     loop {
         let now = system::milliseconds();
         // A list that was seen while it was being written is another one at the next look.
-        if now >= next || fingerprint() != Some(board.list()) {
+        if now >= next || fingerprint(&path) != Some(board.list()) {
             board::read(|list, fingerprint| {
                 board.turn_to(fingerprint, list.pause);
                 let own = list.targets.iter().enumerate().filter(|(place, _)| list.place_of_health(*place) == *place);
@@ -61,8 +62,8 @@ fn begin(board: &'static Board, list: u64, place: usize, target: &Target<'_>) {
 }
 
 /// Computes the fingerprint of the list as it is now, without any allocation.
-fn fingerprint() -> Option<u64> {
-    let file = system::open(b"/targets\0").ok()?;
+fn fingerprint(path: &[u8]) -> Option<u64> {
+    let file = system::open(path).ok()?;
     let mut sum = Fingerprint::default();
     let mut buffer = [0; 4096];
     let result = loop {
